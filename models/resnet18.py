@@ -1,0 +1,58 @@
+"""timm's ResNet-18 (He et al., arXiv 1512.03385), with a stem for small images on request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from models import weights as weight_files
+
+ARCHITECTURE = "resnet18"
+
+
+@dataclass(frozen=True)
+class Config:
+    num_classes: int = 10
+    image_size: int = 224  # any size works; it is here so that every image model has it
+    small_stem: bool = (
+        False  # 3x3 stride 1 without max-pool: four times the resolution, for images up to about 64 px
+    )
+    drop_rate: float = 0.0
+
+
+def hub_name(config: Config) -> str:
+    """The architecture with the tag of its published weights."""
+    return weight_files.tagged(ARCHITECTURE)
+
+
+def build(config: Config, weights: str = "none") -> nn.Module:
+    """A small stem takes the centre 3x3 of the 7x7 kernels from weights that have those."""
+    options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate}
+    model = weight_files.create(ARCHITECTURE, "timm" if weights == "timm" else "none", **options)
+    if config.small_stem:
+        _shrink_stem(model, keep_values=weights == "timm")
+    if weights not in ("none", "timm"):
+        weight_files.load(model, weights, _fit_stem)
+    return model
+
+
+def _shrink_stem(model: Any, keep_values: bool) -> None:
+    stem = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    if keep_values:
+        stem.weight.data.copy_(_centre(model.conv1.weight.data))
+    model.conv1 = stem
+    model.maxpool = nn.Identity()
+
+
+def _fit_stem(state: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
+    kernel = state.get("conv1.weight")
+    if kernel is not None and kernel.shape == (64, 3, 7, 7) and model.conv1.kernel_size == (3, 3):
+        state["conv1.weight"] = _centre(kernel)
+    return state
+
+
+def _centre(kernel: Tensor) -> Tensor:
+    return kernel[:, :, 2:5, 2:5]  # (64, 3, 7, 7) -> (64, 3, 3, 3)

@@ -1,0 +1,219 @@
+"""Run a hyper-parameter study: python run_study.py --space digits_compare
+
+Ends with a table (which model is best, how fast it is, what it costs) and the study folder results/NAME.
+`--list-spaces` names the built-in studies, `--help` all options.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from study.errors import UserError
+from study.spec import StudySpec, check_models, read_space, resolve, set_key, space_names
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
+    list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study and run nothing.")] = False,
+    name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
+    results: Annotated[Path, typer.Option(help="Where study folders lie.")] = Path("results"),
+    data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Where data sets lie or are stored.")] = Path("data"),
+    weights: Annotated[str | None, typer.Option(metavar="none|FILE", help="Replace pretrained weights.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials a cell.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs a trial, for every model.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the split, the search and the trainings.")] = None,
+    time_budget: Annotated[str | None, typer.Option(metavar="30m", help="Begin no trial that would end later.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any field, dotted.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs (a fraction shares one), for every model.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs, for every model.")] = None,
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or host:port.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="URL", help="Optuna storage instead of study.db.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue or extend an existing study.")] = False,
+) -> None:
+    """Find which model gives the best accuracy for the speed you need, on your images and your hardware."""
+    if list_spaces:
+        _print_spaces()
+        return
+    overrides = _overrides(data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, set_)
+    folder = _folder(space, name, results)
+    spec, raw_space = _spec(space, folder, overrides, resume, weights)
+    check_models(spec, _where(space, folder))
+    if dry_run:
+        _print_dry_run(spec)
+        return
+    raise typer.Exit(_run(spec, raw_space, folder, data_dir, address, storage, gpus_per_trial))
+
+
+def _overrides(
+    data: str | None,
+    weights: str | None,
+    trials: int | None,
+    epochs: int | None,
+    seed: int | None,
+    time_budget: str | None,
+    gpus: float | None,
+    cpus: float | None,
+    settings: list[str] | None,
+) -> dict[str, Any]:
+    """The command line's changes, as dotted keys of the space; '*' stands for every model."""
+    if data is not None and Path(data).is_dir():
+        data = str(Path(data).resolve())  # a study may be resumed from elsewhere
+    if weights is not None and weights not in ("none", "pretrained"):
+        weights = str(Path(weights).resolve())
+    given = {
+        "data.name": data, "models.*.weights": weights, "trials": trials, "models.*.epochs": epochs, "seed": seed,
+        "time_budget": time_budget, "models.*.resources.gpus": gpus, "models.*.resources.cpus": cpus,
+    }  # fmt: skip
+    changes = {key: value for key, value in given.items() if value is not None}
+    for text in settings or []:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UserError(f"--set {text}: write key=value, such as models.vit.image_size=112")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {text}: the value is not YAML") from error
+    return changes
+
+
+def _apply(raw: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The raw space with the changes; `--weights` leaves alone what the space trains from random weights."""
+    from copy import deepcopy
+
+    raw = deepcopy(raw)
+    for key, value in changes.items():
+        if "*" not in key:
+            set_key(raw, key, value)
+            continue
+        for model, entry in (raw.get("models") or {}).items():
+            inherited = (raw.get("all_models") or {}).get("weights", "none")
+            if key.endswith("weights") and (entry or {}).get("weights", inherited) == "none":
+                continue
+            if entry is None:
+                raw["models"][model] = {}
+            set_key(raw, key.replace("*", model), value)
+    return raw
+
+
+def _folder(space: str | None, name: str | None, results: Path) -> Path:
+    if space is None and name is None:
+        raise UserError(f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces)")
+    study_name = name or Path(str(space)).stem
+    if not study_name or "/" in study_name or study_name.startswith("."):
+        raise UserError(f"--name {study_name}: a study name is a plain folder name")
+    return results / study_name
+
+
+def _where(space: str | None, folder: Path) -> str:
+    return space or str(folder / "study.yaml")
+
+
+def _spec(
+    space: str | None, folder: Path, changes: dict[str, Any], resume: bool, weights: str | None
+) -> tuple[StudySpec, dict[str, Any]]:
+    """The resolved study and the space as it was read."""
+    from study import resume as resuming
+
+    raw = read_space(space)[0] if space else None
+    stored = resuming.stored(folder)
+    if stored is None:
+        if raw is None:
+            raise UserError(f"{folder}: no study to resume there; name a --space")
+        spec = resolve(_apply(raw, changes), _where(space, folder))
+        if weights is not None and not any(e.weights not in ("none",) for e in spec.models.values()):
+            if weights != "none":
+                raise UserError(f"--weights {weights}: no model of this space takes pretrained weights")
+        return spec, raw
+    if not resume:
+        raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
+    extended = resuming.extend(folder, stored, raw)
+    spec = resolve(_apply(extended, changes), _where(space, folder))
+    resuming.check_same(resolve(stored.spec, str(folder)), spec, folder)
+    return spec, raw or stored.space
+
+
+def _run(
+    spec: StudySpec,
+    raw_space: dict[str, Any],
+    folder: Path,
+    data_dir: Path,
+    address: str | None,
+    storage: str | None,
+    gpus_per_trial: float | None,
+) -> int:
+    from rich.console import Console
+
+    import analysis
+    from analysis.plots import accuracy_vs_speed
+    from analysis.summary import print_summary
+    from study.runner import Options, run_study
+
+    console = Console()
+    options = Options(folder, data_dir, address, storage, raw_space, needs_gpu=bool(gpus_per_trial))
+    finished = run_study(spec, options, console)
+    study = analysis.load(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    if (study.trials["state"] == "complete").any():
+        accuracy_vs_speed(study, folder / "figures" / "accuracy_vs_speed.png")
+    print_summary(study, console)
+    if not finished:
+        console.print(f"Interrupted; everything is recorded. Go on with --name {folder.name} --resume", markup=False)
+        return 130
+    console.print(f"Study folder: {folder}", highlight=False, markup=False)
+    return 0 if (study.trials["state"] == "complete").any() else 1
+
+
+def _print_spaces() -> None:
+    for name in space_names():
+        spec = resolve(*read_space(name))
+        print(f"{name}: {spec.description}")
+        print(f"    task {spec.task}, data {spec.data.name}, models {', '.join(spec.models)}")
+        print(f"    cost {spec.cost}; meant for {spec.hardware}")
+
+
+def _print_dry_run(spec: StudySpec) -> None:
+    print(yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
+    cells = {name: len(entry.factor_combinations()) for name, entry in spec.models.items()}
+    total = spec.trials * sum(cells.values())
+    print(f"# {total} search trials ({spec.trials} a cell, {sum(cells.values())} cells)", end="")
+    if "confirm" in spec.phases:
+        print(f", then up to {spec.confirm.candidates} candidates x {spec.confirm.seeds} seeds", end="")
+    print()
+    for name, entry in spec.models.items():
+        print(f"# {name}: {entry.epochs} epochs, {entry.resources.cpus:g} CPUs, {entry.resources.gpus:g} GPUs a trial")
+
+
+def cli() -> int:
+    """Run the program; bad input is one line on standard error and exit status 2."""
+    from trainables.data import DataError
+
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.TyperException as error:  # an unknown option, a value of the wrong type
+        message = error.format_message()
+    except (UserError, DataError) as error:
+        message = str(error)
+    except ValueError as error:
+        # WeightsError and StudyError live in modules too slow to import for every start.
+        if type(error).__name__ not in ("WeightsError", "StudyError"):
+            raise
+        message = str(error)
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    status = cli()
+    sys.stdout.flush()
+    os._exit(status) if status == 130 else sys.exit(status)

@@ -1,0 +1,89 @@
+"""Start Ray here, or join a running cluster; what it has, and whether the study's models fit into it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+
+import ray
+from rich.console import Console
+
+from study.errors import UserError
+from study.spec import ModelEntry, StudySpec
+
+
+def connect(address: str | None, console: Console) -> None:
+    """Join the cluster at `address`, or start Ray on this machine with its dashboard on loopback."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # trials choose their device by what they asked for
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is not None and address.startswith("ray://"):
+        raise UserError(
+            f"--address {address}: the study's ledger lives where the program runs, so it cannot run through Ray Client; "
+            "start it on a machine of the cluster with --address auto"
+        )
+    try:
+        if address is None:
+            # RAY_ADDRESS would make a plain init join a cluster that was not asked for.
+            context = ray.init(address="local", include_dashboard=True, dashboard_host="127.0.0.1", **quiet)
+        else:
+            context = ray.init(address=address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--address {address}: no Ray cluster answers there ({reason}); leave the option out to start Ray here"
+        ) from error
+    if url := context.dashboard_url:
+        console.print(f"Ray dashboard: http://{url}", highlight=False)
+
+
+def nodes() -> list[dict[str, float]]:
+    """The resources of each living node."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def has_gpu() -> bool:
+    return any(node.get("GPU", 0) > 0 for node in nodes())
+
+
+def without_gpus(spec: StudySpec) -> StudySpec:
+    """The same study on CPUs alone."""
+    entries = {
+        name: entry.model_copy(update={"resources": entry.resources.model_copy(update={"gpus": 0.0})})
+        for name, entry in spec.models.items()
+    }
+    return spec.model_copy(update={"models": entries})
+
+
+def check(spec: StudySpec) -> None:
+    """UserError if a model's trial fits on no node: Ray would wait for such a node for ever."""
+    largest = {kind: max((node.get(kind, 0) for node in nodes()), default=0) for kind in ("CPU", "GPU")}
+    for name, entry in spec.models.items():
+        if not any(_fit(entry, node) for node in nodes()):
+            asked = f"{entry.resources.cpus:g} CPUs and {entry.resources.gpus:g} GPUs"
+            raise UserError(
+                f"models.{name}.resources: {asked} a trial, but the largest node has {largest['CPU']:g} CPUs and "
+                f"{largest['GPU']:g} GPUs; lower them with --cpus-per-trial and --gpus-per-trial"
+            )
+
+
+def slots(spec: StudySpec) -> int:
+    """How many trials the cluster can run at once (of the model that asks for least)."""
+    return max(sum(_fit(entry, node) for node in nodes()) for entry in spec.models.values())
+
+
+def used_share(spec: StudySpec) -> float:
+    """The share of the scarcest resource that is at work when as many trials run as fit (1: nothing idles)."""
+    kind = "GPU" if any(entry.resources.gpus for entry in spec.models.values()) else "CPU"
+    total = sum(node.get(kind, 0) for node in nodes())
+    need = [e.resources.gpus if kind == "GPU" else e.resources.cpus for e in spec.models.values()]
+    return min(1.0, slots(spec) * sum(need) / len(need) / total) or 1.0
+
+
+def _fit(entry: ModelEntry, node: dict[str, float]) -> int:
+    needs = {"CPU": entry.resources.cpus, "GPU": entry.resources.gpus}
+    # Rounded because Ray counts in units of 1e-4, and 1 / 0.1 must be 10.
+    return min(math.floor(round(node.get(kind, 0) / need, 4)) for kind, need in needs.items() if need > 0)

@@ -1,0 +1,66 @@
+"""environment.json: what a study ran on, with which versions, from which command."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from trainables.device import cpu_name
+
+PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", "scikit-learn")
+
+
+def describe() -> dict[str, Any]:
+    """Versions, hardware of this machine, git commit of the code, and the command."""
+    return {
+        "date": datetime.datetime.now().isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "hardware": {
+            "cpu": cpu_name(),
+            "cpus": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+            "system": platform.platform(),
+        },
+    }
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this code runs from, marked '+' where it was changed since."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The folder's environment.json; {} where there is none yet."""
+    path = folder / "environment.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write(folder: Path, content: dict[str, Any]) -> None:
+    """Replace environment.json in one step."""
+    partial = folder / "environment.json.partial"
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, folder / "environment.json")

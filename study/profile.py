@@ -1,0 +1,155 @@
+"""The profile phase: every model entry timed alone over a grid of whatever changes its speed, and what follows from it.
+
+Speed does not depend on the learning rate, so the search reads each trial's speed from this grid by interpolation, and
+trials that share the hardware cannot contaminate it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import socket
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+import models
+from study.errors import UserError
+from study.ledger import Ledger, Trial
+from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module
+
+GRID_POINTS = 5  # of a ranged dimension
+TRAINING_SPEED = {"batch_size", "accumulation", "bfloat16"}  # training settings that change the speed
+MEASURED = (
+    "inference_images_per_second",
+    "latency_ms",
+    "train_step_seconds",
+    "train_images_per_second",
+    "parameters",
+    "gflops_per_image",
+    "peak_memory_mb",
+)
+
+
+def speed_dimensions(entry: ModelEntry) -> list[str]:
+    """The dimensions of an entry that change its speed: the model's own settings and the batch."""
+    own = {f.name for f in dataclasses.fields(models.config_class(entry.model))} | TRAINING_SPEED
+    return [name for name in (*entry.search, *entry.factors) if name in own]
+
+
+def grid(entry: ModelEntry) -> list[dict[str, Scalar]]:
+    """The settings at which an entry is timed: each choice, and five points of a range."""
+    names = speed_dimensions(entry)
+    axes = [_axis(entry.search.get(name) or entry.factors[name]) for name in names]
+    return [dict(zip(names, point, strict=True)) for point in itertools.product(*axes)]
+
+
+def _axis(dimension: Any) -> list[Scalar]:
+    if not isinstance(dimension, Range):
+        return list(dimension)
+    points = np.linspace(dimension.low, dimension.high, GRID_POINTS)
+    if isinstance(dimension.low, int) and isinstance(dimension.high, int):
+        return [int(value) for value in np.unique(points.round())]
+    return [float(value) for value in points]
+
+
+def check_grid(spec: StudySpec, where: str) -> None:
+    """Speed is interpolated along one range at most; more would need a grid that nobody waits for."""
+    for name, entry in spec.models.items():
+        ranged = [d for d in speed_dimensions(entry) if isinstance(entry.search.get(d), Range)]
+        if len(ranged) > 1:
+            raise UserError(
+                f"{where}: models.{name}.search: {' and '.join(ranged)} are ranges that change the speed; "
+                "give all but one as a list of choices"
+            )
+
+
+def time_alone(
+    spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: tuple[int, ...], classes: int
+) -> dict[str, Any]:
+    """Time one setting with a whole node (and one GPU) taken from Ray, so that nothing of the study runs beside it."""
+    gpu = 1 if entry.resources.gpus > 0 else 0
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= gpu]
+    cpus = int(max(node.get("CPU", 0) for node in nodes))
+    training, options = split_settings(spec, entry.settings | point)
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
+    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, classes, cpus, gpu))
+
+
+def _time(
+    task: str,
+    training: dict[str, Any],
+    model: str,
+    options: dict[str, Any],
+    shape: tuple[int, ...],
+    classes: int,
+    cpus: int,
+    gpu: int,
+) -> dict[str, Any]:
+    import importlib
+    import platform
+
+    from trainables import device as hardware
+
+    torch.set_num_threads(cpus)
+    module = importlib.import_module(f"trainables.{task}")
+    device = hardware.pick(gpu)
+    row: dict[str, Any] = module.profile(module.Config(**training), model, options, shape, classes, device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
+    return row | {"hardware": name, "host": socket.gethostname(), "torch": torch.__version__, "os": platform.system()}
+
+
+def timings(ledger: Ledger, entry: str, phase: str) -> list[dict[str, Any]]:
+    """The timings that a trial of this phase may use: a confirm trial also has those of its own phase, last."""
+    rows = [row for row in ledger.profile if row["model"] == entry and row["phase"] in ("profile", phase)]
+    return sorted(rows, key=lambda row: row["phase"] == phase)
+
+
+def costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str) -> dict[str, float]:
+    """The isolated figures (MEASURED) of an entry at these settings; {} where the entry was not timed.
+
+    An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
+    between points that are first made monotone (isotonic regression), since noise must not make a model that does less
+    work look slower.
+    """
+    entry = ledger.spec.models[entry_name]
+    names = speed_dimensions(entry)
+    point = {name: settings[name] for name in names}
+    rows = timings(ledger, entry_name, phase)
+    if exact := [row for row in rows if row["point"] == point]:
+        return {key: exact[-1][key] for key in MEASURED}
+    ranged = [name for name in names if isinstance(entry.search.get(name), Range)]
+    others = {name: value for name, value in point.items() if name not in ranged}
+    along = {row["point"][ranged[0]]: row for row in rows if ranged and others.items() <= row["point"].items()}
+    if not along:
+        return {}
+    at, xs = float(point[ranged[0]]), sorted(along)
+    return {key: float(np.interp(at, xs, monotone([along[x][key] for x in xs]))) for key in MEASURED}
+
+
+def monotone(values: list[float]) -> np.ndarray:
+    """The nearest (least squares) sequence that only rises or only falls, in the direction of the ends."""
+    from scipy.optimize import isotonic_regression
+
+    return isotonic_regression(values, increasing=values[-1] >= values[0]).x
+
+
+def isolated(ledger: Ledger, trial: Trial, train_images: int, validation_images: int) -> dict[str, float]:
+    """The trial's isolated figures, with what its epochs so far (or its budget, before the first) cost alone.
+
+    Adds train_seconds and eval_seconds to `costs`; {} where the entry was not timed.
+    """
+    settings = ledger.settings(trial)
+    figures = costs(ledger, trial.cell.entry, settings, trial.cell.phase)
+    if not figures:
+        return {}
+    config = task_module(ledger.spec).Config(**split_settings(ledger.spec, settings)[0])
+    epochs = len(trial.rows) or trial.epochs
+    steps = math.ceil((config.train_size or train_images) / config.batch_size)
+    return figures | {
+        "train_seconds": figures["train_step_seconds"] * steps * epochs,
+        "eval_seconds": validation_images / figures["inference_images_per_second"] * epochs,
+    }

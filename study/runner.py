@@ -1,0 +1,261 @@
+"""The phases of a study: profile, search, confirm. Each leaves its record in the ledger and can be taken up again."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import yaml
+from rich.console import Console
+
+import models
+from study import cluster, environment, profile, tables
+from study.errors import UserError
+from study.ledger import Cell, Ledger, Trial, cells
+from study.search import ConfirmProposals, Proposals, SearchProposals, candidates
+from study.spec import ModelEntry, StudySpec, seconds, split_settings, task_module
+from study.tuning import Desk, run
+from study.view import View
+
+TABLES_EVERY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is said on the command line about a run, not about the study."""
+
+    folder: Path
+    data_dir: Path
+    address: str | None = None
+    storage: str | None = None
+    space: dict[str, Any] = field(default_factory=dict)  # as it was read, before the command line's changes
+    needs_gpu: bool = False  # a GPU was asked for on the command line: without one the study must not begin
+    reuse_workers: bool = True
+
+
+def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
+    """Run all phases of the study that are not done yet; False where it was interrupted.
+
+    Raises UserError, DataError or WeightsError before any training where the input cannot work.
+    """
+    study = _Study(spec, options, console)
+    with study.opened():
+        for phase, step in (("profile", study.profile), ("search", study.search), ("confirm", study.confirm)):
+            if phase in study.spec.phases and not study.timed(phase, step):
+                return False
+    return True
+
+
+class _Study:
+    """The parts that the phases share: data, cluster, ledger, tables."""
+
+    def __init__(self, spec: StudySpec, options: Options, console: Console) -> None:
+        self.spec, self.options, self.console = spec, options, console
+        self.begun = time.monotonic()
+        self.task = task_module(spec)
+        size = max(int(value) for entry in spec.models.values() for value in image_sizes(entry))
+        self.data, self.test, source = self.task.load_data(
+            spec.data.name, options.data_dir, size, spec.data.validation, spec.seed
+        )
+        self.facts = tables.DataFacts(source, len(self.data.train.labels), len(self.data.validation.labels))
+        for entry in spec.models.values():
+            self._check(entry)
+
+    def _check(self, entry: ModelEntry) -> None:
+        """Everything that can stop a model's trials is tried before the first one."""
+        for size in entry.values("train_size") if "train_size" in entry.names() else [None]:
+            self.task.check_train_size(self.data, size)
+        fixed = {name: entry.values(name)[0] for name in entry.names()}
+        _, model_options = split_settings(self.spec, fixed)
+        models.fetch_weights(entry.model, entry.weights, num_classes=len(self.data.classes), **model_options)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Ray, the folder and the ledger, for the time of the run."""
+        folder = self.options.folder
+        cluster.connect(self.options.address, self.console)
+        try:
+            self._fit_to_cluster()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_spec(folder, self.spec)
+            except OSError as error:
+                raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --results") from error
+            with Ledger(folder, self.spec, self.options.storage) as self.ledger:
+                self.environment = environment.read(folder) | {"schema": 1} | environment.describe() | {"space": self.options.space}
+                self.environment["data"] = {
+                    "source": self.facts.source, "classes": list(self.data.classes), "train": self.facts.train_images,
+                    "validation": self.facts.validation_images, "test": len(self.test.labels),
+                }  # fmt: skip
+                environment.write(folder, self.environment)
+                self.refs = {"search": ray.put(self.data), "test": ray.put(self.test)}
+                try:
+                    yield
+                finally:
+                    tables.write(self.ledger, self.facts)
+        finally:
+            ray.shutdown()
+
+    def _fit_to_cluster(self) -> None:
+        wants_gpu = any(entry.resources.gpus for entry in self.spec.models.values())
+        if wants_gpu and not cluster.has_gpu() and not self.options.needs_gpu:
+            advice = f"; --space {self.spec.cpu_space} is the one made for CPUs" if self.spec.cpu_space else ""
+            self.console.print(f"[bold]No GPU here[/]: this space is meant for one, and will run on CPUs{advice}.")
+            self.spec = cluster.without_gpus(self.spec)
+        cluster.check(self.spec)
+
+    def timed(self, phase: str, step: Any) -> bool:
+        """Run one phase and add its duration to environment.json."""
+        begun = time.monotonic()
+        try:
+            return step()
+        finally:
+            durations = self.environment.setdefault("duration_seconds", {})
+            durations[phase] = round(durations.get(phase, 0.0) + time.monotonic() - begun, 1)
+            environment.write(self.options.folder, self.environment)
+
+    # -- the phases
+
+    def profile(self) -> bool:
+        """Time every model entry alone over its grid; what the ledger has already is not timed again."""
+        todo = [
+            (name, point)
+            for name, entry in self.spec.models.items()
+            for point in profile.grid(entry)
+            if not any(row["model"] == name and row["point"] == point for row in self.ledger.profile)
+        ]
+        if todo:
+            self.console.print(f"profile: timing {len(todo)} settings alone on the hardware")
+        for name, point in todo:
+            self._time(name, point, "profile")
+        tables.write(self.ledger, self.facts)
+        self.console.print(self.expectation(), highlight=False)
+        return True
+
+    def search(self) -> bool:
+        deadline = None
+        if self.spec.time_budget is not None:
+            reserve = self.expected_seconds()["confirm"] if {"profile", "confirm"} <= {*self.spec.phases} else 0.0
+            deadline = self.begun + seconds(self.spec.time_budget) - reserve
+        return self._tune("search", SearchProposals(self.ledger, deadline), self.spec.trials * len(cells(self.spec)))
+
+    def confirm(self) -> bool:
+        """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
+        chosen = candidates(self.ledger, self.task.METRIC)
+        if "profile" in self.spec.phases:
+            for candidate in chosen:
+                settings = self.ledger.settings(candidate)
+                point = {d: settings[d] for d in profile.speed_dimensions(self.spec.models[candidate.cell.entry])}
+                self._time(candidate.cell.entry, point, "confirm")
+        labels = self.options.folder / "predictions" / "labels.npy"
+        labels.parent.mkdir(exist_ok=True)
+        np.save(labels, self.test.labels)
+        proposals = ConfirmProposals(self.ledger, chosen)
+        return self._tune("confirm", proposals, len(chosen) * self.spec.confirm.seeds)
+
+    def _time(self, name: str, point: dict[str, Any], phase: str) -> None:
+        if any(r["model"] == name and r["point"] == point and r["phase"] == phase for r in self.ledger.profile):
+            return
+        entry = self.spec.models[name]
+        shape, classes = self.data.train.images.shape[1:], len(self.data.classes)
+        settings = {key: value for key, value in entry.settings.items() if key != "lr"} | point
+        row = profile.time_alone(self.spec, entry, point, shape, classes)
+        self.ledger.add_profile({"model": name, "phase": phase, "point": point, "settings": settings} | row)
+
+    def _tune(self, phase: str, proposals: Proposals, total: int) -> bool:
+        if proposals.done:
+            return True
+        written = 0.0
+
+        with View(self.console, self.ledger, phase, self.task.METRIC, total) as view:
+
+            def changed(trial: Trial) -> None:
+                nonlocal written
+                view.changed(trial)
+                if trial.state != "running":
+                    self._keep_checkpoints()
+                if time.monotonic() - written > TABLES_EVERY_SECONDS:
+                    tables.write(self.ledger, self.facts)
+                    written = time.monotonic()
+
+            desk = Desk(self.ledger, proposals, self.task.METRIC, self._values, changed, cluster.slots(self.spec))
+            finished = run(desk, self.refs, self.options.reuse_workers)
+        tables.write(self.ledger, self.facts)
+        return finished
+
+    def _values(self, trial: Trial) -> list[float]:
+        """The objectives of a complete trial: what it reached, and what it costs alone on the hardware."""
+        figures = trial.last | profile.isolated(
+            self.ledger, trial, self.facts.train_images, self.facts.validation_images
+        )
+        return [float(figures[objective]) for objective in self.spec.objectives]
+
+    def _keep_checkpoints(self) -> None:
+        """Remove the checkpoints that neither resume nor export needs: those of trials that are stopped or beaten."""
+        kept = {t.name for t in candidates(self.ledger, self.task.METRIC)}
+        for trial in self.ledger.trials.values():
+            beaten = trial.state == "complete" and trial.cell.phase == "search" and trial.name not in kept
+            if beaten or trial.state in ("pruned", "failed"):
+                self.ledger.checkpoint(trial).unlink(missing_ok=True)
+
+    # -- how long it will take
+
+    def expected_seconds(self) -> dict[str, float]:
+        """Wall seconds a phase, from the isolated timings; early stopping only makes it less."""
+        search, longest = 0.0, 0.0
+        for cell in cells(self.spec):
+            mean = self._mean_trial_seconds(cell.entry)
+            search += mean * self.spec.trials
+            longest = max(longest, mean)
+        confirm = longest * self.spec.confirm.seeds * self.spec.confirm.candidates
+        share = cluster.used_share(self.spec)
+        return {"search": search / share, "confirm": confirm / share}
+
+    def _mean_trial_seconds(self, name: str) -> float:
+        """The mean over the grid of speeds and the train sizes that an entry may get."""
+        entry = self.spec.models[name]
+        sizes = [("train_size", s) for s in entry.values("train_size")] if "train_size" in entry.names() else [None]
+        times = []
+        for point, size in itertools.product(profile.grid(entry), sizes):
+            typical = {d: entry.values(d)[0] for d in entry.names()} | point | dict([size] if size else [])
+            trial = Trial("", Cell(name), typical, 0, entry.epochs)
+            figures = profile.isolated(self.ledger, trial, self.facts.train_images, self.facts.validation_images)
+            times.append(figures["train_seconds"] + figures["eval_seconds"])
+        return sum(times) / len(times)
+
+    def expectation(self) -> str:
+        """One line: how long the study is expected to take on this hardware."""
+        expected = {p: s for p, s in self.expected_seconds().items() if p in self.spec.phases}
+        total = readable(sum(expected.values()))
+        parts = ", ".join(f"{phase} {readable(value)}" for phase, value in expected.items())
+        return f"expected duration on this hardware: about {total} ({parts})"
+
+
+def readable(duration: float) -> str:
+    """Seconds -> '1:02:03'."""
+    return str(datetime.timedelta(seconds=round(duration)))
+
+
+def image_sizes(entry: ModelEntry) -> list[Any]:
+    """The image sizes that an entry's model may ask for."""
+    if "image_size" in entry.names():
+        return list(entry.values("image_size"))
+    return [models.config_class(entry.model)().image_size]
+
+
+def write_spec(folder: Path, spec: StudySpec) -> None:
+    """study.yaml, in one step: the resolved space, which is a space itself."""
+    partial = folder / "study.yaml.partial"
+    content = spec.model_dump(mode="json", exclude_none=True)
+    partial.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    os.replace(partial, folder / "study.yaml")
+

@@ -1,0 +1,141 @@
+"""trials.csv, epochs.csv and profile.csv, made from the ledger. The columns are a contract with analysis/ and users."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import models
+from analysis.tradeoff import pareto_mask
+from study.ledger import Ledger, Trial
+from study.profile import isolated
+from study.spec import OBJECTIVES, split_settings, task_module
+
+# What an epoch measured while other trials shared the hardware says so in its name.
+CONTENDED = ("train_seconds", "eval_seconds", "train_images_per_second")
+TRIAL_COLUMNS = (
+    "trial", "model", "phase", "state", "seed", "data", "weights", "lr", "train_size", "tome_ratio", "image_size",
+    "epochs", "epoch_budget", "val_accuracy", "test_accuracy", "val_loss", "train_seconds", "eval_seconds",
+    "contended_train_seconds_per_epoch", "contended_eval_seconds_per_epoch", "inference_images_per_second",
+    "train_images_per_second", "latency_ms", "parameters", "gflops_per_image", "peak_memory_mb", "pareto", "candidate",
+    "cell", "test_images", "test_loss", "started", "finished", "error", "note",
+)  # fmt: skip
+EPOCH_COLUMNS = ("trial", "model", "phase", "epoch", "val_accuracy", "val_loss", "train_loss", "learning_rate")
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the tables say of the data: what was really read, and how many images the split left."""
+
+    source: str
+    train_images: int
+    validation_images: int
+
+
+def write(ledger: Ledger, data: DataFacts) -> None:
+    """Write the three tables, each in one step, so that a reader never sees half a file."""
+    _write(ledger.folder / "trials.csv", trial_rows(ledger, data), TRIAL_COLUMNS)
+    _write(ledger.folder / "epochs.csv", epoch_rows(ledger), EPOCH_COLUMNS)
+    _write(ledger.folder / "profile.csv", profile_rows(ledger), ("model", "phase"))
+
+
+def trial_rows(ledger: Ledger, data: DataFacts) -> list[dict[str, Any]]:
+    """One row a trial, in the order in which they began."""
+    rows = [_trial_row(ledger, trial, data) for trial in ledger.trials.values()]
+    for phase in ("search", "confirm"):
+        for row, on_front in zip(*_with_front(ledger, [r for r in rows if r["phase"] == phase], phase), strict=True):
+            row["pareto"] = on_front
+    return rows
+
+
+def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
+    entry = ledger.spec.models[trial.cell.entry]
+    settings = ledger.settings(trial)
+    training, options = split_settings(ledger.spec, settings)
+    config = asdict(task_module(ledger.spec).Config(**training)) | asdict(models.config_class(entry.model)(**options))
+    epochs = len(trial.rows)
+    last = {key: value for key, value in trial.last.items() if key not in (*CONTENDED, "epoch", "train_loss")}
+    contended = {
+        f"contended_{name}_per_epoch": sum(row[name] for row in trial.rows) / epochs
+        for name in ("train_seconds", "eval_seconds")
+        if epochs
+    }
+    return (
+        {name: config.get(name) for name in ("lr", "tome_ratio", "image_size")}
+        | settings
+        | {
+            "trial": trial.name,
+            "model": trial.cell.entry,
+            "phase": trial.cell.phase,
+            "state": trial.state,
+            "seed": trial.seed,
+            "data": data.source,
+            "weights": models.describe_weights(entry.model, entry.weights, **options),
+            "train_size": config["train_size"] or data.train_images,
+            "epochs": epochs,
+            "epoch_budget": trial.epochs,
+            "candidate": trial.candidate,
+            "cell": trial.cell.name,
+            "started": trial.started and trial.started.isoformat(timespec="seconds"),
+            "finished": trial.finished and trial.finished.isoformat(timespec="seconds"),
+            "error": trial.error,
+        }
+        | last
+        | contended
+        | (isolated(ledger, trial, data.train_images, data.validation_images) if epochs else {})
+    )
+
+
+def _with_front(ledger: Ledger, rows: list[dict[str, Any]], phase: str) -> tuple[list[dict[str, Any]], Sequence[bool]]:
+    """The phase's complete rows, and which of them are on the front; a confirmed candidate counts by its means."""
+    rows = [row for row in rows if row["state"] == "complete"]
+    names = [{"val_accuracy": "test_accuracy", "val_loss": "test_loss"}.get(o, o) for o in ledger.spec.objectives]
+    columns = names if phase == "confirm" else ledger.spec.objectives
+    groups = [row["candidate"] or row["trial"] for row in rows]
+    points = {
+        group: [_mean([row.get(c) for row, g in zip(rows, groups, strict=True) if g == group]) for c in columns]
+        for group in dict.fromkeys(groups)
+    }
+    maximise = [OBJECTIVES[o][0] == "maximize" for o in ledger.spec.objectives]
+    mask = pareto_mask(np.array(list(points.values()), dtype=float).reshape(len(points), len(columns)), maximise)
+    on_front = dict(zip(points, (bool(value) for value in mask), strict=True))
+    return rows, [on_front[group] for group in groups]
+
+
+def _mean(values: list[float | None]) -> float:
+    return float(np.mean([np.nan if value is None else value for value in values]))
+
+
+def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
+    """One row a trial and epoch."""
+    return [
+        {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
+        | {f"contended_{key}" if key in CONTENDED else key: value for key, value in row.items()}
+        for trial in ledger.trials.values()
+        for row in trial.rows
+    ]
+
+
+def profile_rows(ledger: Ledger) -> list[dict[str, Any]]:
+    """One row a timing: its settings and its figures."""
+    return [
+        {"model": row["model"], "phase": row["phase"]} | row["settings"]
+        | {key: value for key, value in row.items() if key not in ("point", "settings")}
+        for row in ledger.profile
+    ]  # fmt: skip
+
+
+def _write(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
+    header = list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
+    partial = path.with_suffix(".csv.partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, header)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)

@@ -1,0 +1,144 @@
+"""`python -m analysis`: what it answers, and one line with exit status 2 for what it cannot."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_study import trial_row, write_study, write_tables
+
+from analysis import cli
+
+ROWS = [
+    trial_row("vit-000", 0.97, 100.0, train_seconds=50.0),
+    trial_row("vit-001", 0.96, 200.0, train_seconds=60.0),
+    trial_row("resnet18-000", 0.95, 400.0, train_seconds=20.0),
+    trial_row("resnet18-001", 0.70, 800.0, train_seconds=10.0),
+    trial_row("resnet18-002", 0.69, 700.0, train_seconds=10.0),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_tables(tmp_path / "a|b", ROWS)
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_pareto_of_speed_and_accuracy(ask, folder: Path) -> None:
+    status, out, _ = ask("pareto", folder, "--format", "csv")
+    front = pd.read_csv(io.StringIO(out))
+    assert status == 0
+    assert front["trial"].to_list() == ["vit-000", "vit-001", "resnet18-000", "resnet18-001"]
+    assert front.columns.to_list() == [
+        "model",
+        "trial",
+        "inference_images_per_second",
+        "val_accuracy",
+        "lr",
+        "train_size",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (["--x", "train_seconds"], ["resnet18-001", "resnet18-000", "vit-000"]),
+        (["--x", "train_seconds:max"], ["vit-000", "vit-001"]),
+        (["--z", "train_seconds"], ["vit-000", "vit-001", "resnet18-000", "resnet18-001"]),
+    ],
+)
+def test_pareto_knows_gains_from_costs(ask, folder: Path, columns: list[str], expected: list[str]) -> None:
+    _, out, _ = ask("pareto", folder, *columns, "--format", "json")
+    assert [row["trial"] for row in json.loads(out)] == expected
+
+
+def test_best_names_a_candidate_for_each_need(ask, folder: Path) -> None:
+    status, out, err = ask("best", folder, "--above", 500, "--format", "json")
+    answers = {row["need"]: row["trial"] for row in json.loads(out)}
+    assert (status, err) == (0, "")
+    assert answers == {
+        "most accurate": "vit-000",
+        "fastest within 0.01 of the best": "vit-001",
+        "knee of the front": "resnet18-000",
+        "most accurate above 500": "resnet18-001",
+    }
+
+
+def test_best_says_which_need_nothing_meets(ask, folder: Path) -> None:
+    status, _, err = ask("best", folder, "--above", 5000)
+    assert (status, err) == (0, "no candidate for: most accurate above 5000\n")
+
+
+def test_best_of_nothing_concludes_nothing(ask, tmp_path: Path) -> None:
+    status, _, err = ask("best", write_tables(tmp_path, [trial_row("vit-000", None, 1.0, state="failed")]))
+    assert status == 1
+    assert "no candidate for: most accurate\n" in err
+
+
+@pytest.mark.parametrize(
+    ("format", "expected"),
+    [
+        ("markdown", r"| a\|b | vit | vit-000 |"),
+        ("latex", r"a|b & vit & vit-000 &"),
+        ("csv", "a|b,vit,vit-000,"),
+        ("json", '"study":"a|b"'),
+        ("text", "a|b"),
+    ],
+)
+def test_the_table_of_two_studies_in_every_format(
+    ask, folder: Path, tmp_path: Path, format: str, expected: str
+) -> None:
+    status, out, err = ask("table", folder, write_study(tmp_path / "second"), "--format", format)
+    assert (status, err) == (0, "")
+    assert expected in out
+
+
+def test_a_table_from_confirmed_candidates(ask, tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "digits")
+    _, out, _ = ask("pareto", folder, "--format", "csv")
+    assert "test_accuracy" in out.splitlines()[0]
+    _, out, _ = ask("pareto", folder, "--phase", "search", "--format", "csv")
+    assert "val_accuracy" in out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["tabel", "DIR"], "Did you mean 'table'?"),
+        (["table"], "Missing argument 'STUDY_DIR...'"),
+        (["table", "nowhere"], "nowhere: no such folder"),
+        (["table", "DIR", "--format", "xml"], "'xml' is not one of 'text', 'markdown'"),
+        (["table", "DIR", "--loud"], "No such option: --loud"),
+        (["best", "DIR", "--points", "-1"], "greater than or equal to 0"),
+        (["best", "DIR", "--x", "train_seconds"], "more is better"),
+        (["pareto", "DIR", "--x", "val_acuracy"], "did you mean val_accuracy?"),
+        (["pareto", "DIR", "--x", "weights"], "'weights' holds no numbers"),
+        (["pareto", "DIR", "--x", "lr"], "lr:max"),
+        (["pareto", "DIR", "--x", "lr:up"], "max or min, not 'up'"),
+        (["pareto", "DIR", "--x", "val_accuracy"], "different columns"),
+    ],
+)
+def test_nonsense_gets_one_line_and_status_2(ask, folder: Path, args: list[str], message: str) -> None:
+    status, out, err = ask(*(folder if arg == "DIR" else arg for arg in args))
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_question_it_explains_itself(ask) -> None:
+    status, out, _ = ask()
+    assert status == 0
+    assert all(command in out for command in ("table", "pareto", "best"))

@@ -1,0 +1,96 @@
+"""Which images are for what: train and test by name, stratified validation splits, class-balanced subsets."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from trainables.data import DataError
+
+TEST_SHARE = 0.2  # of a data set that comes without a test split
+
+_SPLIT_NAMES = {"train": "train|training", "test": "test|testing", "validation": "validation|valid|val|dev"}
+
+T = TypeVar("T")
+
+
+def split_named(name: str) -> str | None:
+    """`train`, `test` or `validation` where a file's or folder's name begins so: `train-00000-of-00002`."""
+    for split, words in _SPLIT_NAMES.items():
+        if re.match(rf"({words})([^a-z]|$)", name.lower()):
+            return split
+    return None
+
+
+def train_and_test(found: Mapping[str, T], where: Path) -> tuple[T, T | None, str]:
+    """(train, test, note for the table) among the named splits; test is None if train has to be split.
+
+    A validation part stands in for a missing test part. Beside a test part it stays unused: a study takes its
+    validation images from train, so that every data set is treated alike.
+    """
+    if "train" not in found:
+        raise DataError(
+            f"{where}: a {' and a '.join(sorted(found))} split but no train split; add one named 'train'"
+        )
+    if "test" in found:
+        return found["train"], found["test"], ""
+    if "validation" in found:
+        return found["train"], found["validation"], ", validation split as test"
+    return found["train"], None, f", {TEST_SHARE:.0%} split off as test"
+
+
+def validation_split(labels: np.ndarray, share_or_count: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stratified (train_idx, validation_idx), each sorted; a float is a share of the images, an int a number.
+
+    Every class keeps an image in train, and has one in validation if it has two or more and the count
+    suffices. Seats go to classes as in the Webster/Sainte-Lague apportionment: image i of a class of n has
+    priority (i + 1/2) / n, and the smallest priorities are taken. Raises DataError where the count cannot be
+    had.
+    """
+    total, classes = len(labels), len(np.unique(labels))
+    if isinstance(share_or_count, float):
+        if not 0 < share_or_count < 1:
+            raise DataError(f"a split's share is {share_or_count}; it must lie between 0 and 1")
+        count = max(1, round(share_or_count * total))
+    else:
+        count = int(share_or_count)
+    if not 1 <= count <= total - classes:
+        raise DataError(
+            f"cannot split {count} of {total} images off: from 1 to {total - classes} can go, "
+            f"because each of the {classes} classes keeps one"
+        )
+
+    rank, size, tie = _shuffled_ranks(labels, seed)
+    priority = (rank + 0.5) / size
+    if count >= classes:
+        priority[rank == 0] = 0
+    priority[rank == size - 1] = np.inf
+    taken = np.zeros(total, dtype=bool)
+    taken[np.lexsort((tie, priority))[:count]] = True
+    return np.flatnonzero(~taken), np.flatnonzero(taken)
+
+
+def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """Indices of `size` images, as evenly spread over the classes as the data allow.
+
+    Class counts differ by at most one; where a class runs out, the others fill up. Nested: for one seed,
+    subset(k) is the beginning of subset(m) for every m > k. Raises DataError where there are fewer images
+    than asked for.
+    """
+    if not 1 <= size <= len(labels):
+        raise DataError(f"train_size {size} is impossible: there are {len(labels)} training images")
+    rank, _, tie = _shuffled_ranks(labels, seed)
+    return np.lexsort((tie, rank))[:size]
+
+
+def _shuffled_ranks(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each image, (N,) each: its rank in its shuffled class, its class's size, a random tie-breaker."""
+    tie = np.random.default_rng(seed).permutation(len(labels))
+    order = np.lexsort((tie, labels))  # class by class, shuffled inside each
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    first = np.cumsum(counts) - counts
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[order] = np.arange(len(labels)) - first[inverse[order]]
+    return rank, counts[inverse], tie

@@ -1,0 +1,348 @@
+"""Training of one image classifier: the task's Config, its data, and the epoch loop. Plain torch, no ray.
+
+    loop = Loop(Config(lr=1e-3, train_size=500), "resnet18", {"image_size": 32}, "none", data, torch.device("cpu"))
+    while loop.epoch < loop.config.epochs:
+        print(loop.run_epoch())
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+import models
+from models.preprocessing import prepare
+from trainables import device as hardware
+from trainables import timing
+from trainables.augmentation import augment
+from trainables.data import DataError, Images, load
+from trainables.data.splits import subset, validation_split
+
+METRIC = "val_accuracy"  # what early stopping compares and what a model's best trial is best at
+EVAL_BATCH = 256
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number; the message says since when."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one training. Sizes count images; `shift` is a share of the image's side."""
+
+    lr: float = 1e-3
+    train_size: int | None = None  # None: all training images
+    epochs: int = 10
+    batch_size: int = 64
+    accumulation: int = 1  # micro-batches that a batch is computed in
+    weight_decay: float = 0.05
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    gradient_clip: float = 1.0  # 0: no clipping
+    flip: bool = True
+    shift: float = 0.125
+    bfloat16: bool = True  # where the hardware has it
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, valid, what in (
+            ("lr", self.lr > 0, "above 0"),
+            ("train_size", self.train_size is None or self.train_size >= 1, "1 or more"),
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("accumulation", 1 <= self.accumulation <= self.batch_size, f"1 to batch_size ({self.batch_size})"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("warmup_epochs", self.warmup_epochs >= 0, "0 or more"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "0 to below 1"),
+            ("gradient_clip", self.gradient_clip >= 0, "0 or more"),
+            ("shift", 0 <= self.shift < 1, "0 to below 1"),
+        ):
+            if not valid:
+                raise ValueError(f"{name} must be {what}, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a search may see: training and validation images. The test split is kept apart from it."""
+
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images
+
+
+def load_data(name: str, data_dir: Path, image_size: int, validation: float, seed: int) -> tuple[Data, Images, str]:
+    """(training and validation images, test images, what was really read).
+
+    validation: share of the training images (below 1) or their number. Raises DataError.
+    """
+    whole = load(name, data_dir, image_size, seed)
+    count = round(validation * len(whole.train.labels)) if validation < 1 else int(validation)
+    if count >= len(whole.train.labels):
+        raise DataError(f"data.validation: {count} of {len(whole.train.labels)} training images leave none to train on")
+    kept, held_out = validation_split(whole.train.labels, count, seed)
+    return Data(whole.classes, _take(whole.train, kept), _take(whole.train, held_out)), whole.test, whole.source
+
+
+def check_train_size(data: Data, train_size: int | None) -> None:
+    """DataError if the training data are fewer than `train_size`."""
+    if train_size is not None:
+        subset(data.train.labels, train_size, seed=0)
+
+
+def _take(images: Images, indices: np.ndarray) -> Images:
+    return Images(images.images[indices], images.labels[indices])
+
+
+def learning_rate(step: int, config: Config, steps_per_epoch: int) -> float:
+    """Linear warm-up over `warmup_epochs`, then half a cosine down to 0 at the end (arXiv 1608.03983)."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+class Loop:
+    """One training: model, optimiser, schedule and epoch, which `state_dict` saves whole.
+
+    Every random number of an epoch follows from (seed, epoch), so a loop that is stopped after an epoch and loaded
+    again goes on bit for bit as if it had not been stopped, without any generator's state being kept.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: str,
+        options: dict[str, Any],
+        weights: str,
+        data: Data,
+        device: torch.device,
+    ) -> None:
+        """model: a file of models/; options: fields of its Config; weights: 'none', 'pretrained' or a file."""
+        self.config, self.data, self.device = config, data, device
+        size = config.train_size or len(data.train.labels)
+        self.indices = subset(data.train.labels, size, config.seed)
+        self.steps_per_epoch = math.ceil(size / config.batch_size)
+        self.accumulation = config.accumulation
+        self.epoch = 0
+        hardware.reset_peak_memory(device)
+        torch.manual_seed(config.seed)
+        self.model = models.build(model, weights=weights, num_classes=len(data.classes), **options)
+        mean, std = models.normalisation(self.model)
+        self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
+        self.image_size = int(options.get("image_size", models.config_class(model)().image_size))
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
+        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Train one epoch, evaluate on the validation images, and return one row of metrics.
+
+        Raises Diverged when a loss of the epoch was not finite.
+        """
+        torch.manual_seed(hash_seed(self.config.seed, self.epoch))
+        generator = torch.Generator().manual_seed(hash_seed(self.config.seed, self.epoch, 1))
+        order = self.indices[torch.randperm(len(self.indices), generator=generator).numpy()]
+        self.model.train()
+        begin = time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        for step, batch in enumerate(np.array_split(order, self.steps_per_epoch)):
+            lr = learning_rate(self.epoch * self.steps_per_epoch + step, self.config, self.steps_per_epoch)
+            total += self.train_step(batch, lr, generator) * len(batch)
+        train_loss = total.item() / len(order)  # the epoch's one synchronisation
+        train_seconds = time.perf_counter() - begin
+        if not math.isfinite(train_loss):
+            raise Diverged(f"diverged: the training loss of epoch {self.epoch + 1} is {train_loss}")
+        begin = time.perf_counter()
+        accuracy, loss, _ = self.evaluate(self.data.validation)
+        if not math.isfinite(loss):
+            raise Diverged(f"diverged: the validation loss of epoch {self.epoch + 1} is {loss}")
+        self.epoch += 1
+        return {
+            "epoch": self.epoch,
+            "val_accuracy": accuracy,
+            "val_loss": loss,
+            "train_loss": train_loss,
+            "learning_rate": lr,
+            "train_seconds": train_seconds,
+            "eval_seconds": time.perf_counter() - begin,
+            "train_images_per_second": len(order) / train_seconds,
+            "peak_memory_mb": hardware.peak_memory_mb(self.device),
+            "accumulation": self.accumulation,
+        }
+
+    def train_step(self, batch: np.ndarray, lr: float, generator: torch.Generator) -> Tensor:
+        """One step of the optimiser on the training images `batch` (indices); the mean loss, not yet synchronised.
+
+        Out of memory halves the micro-batch, for this and all later steps, and computes the step again.
+        """
+        images = torch.from_numpy(self.data.train.images[batch]).to(self.device, non_blocking=True)
+        labels = torch.from_numpy(self.data.train.labels[batch]).to(self.device, non_blocking=True)
+        images = augment(images, generator, self.config.flip, self.config.shift)
+        while True:
+            try:
+                loss = self._gradients(images, labels)
+                break
+            except torch.OutOfMemoryError:
+                if self.accumulation >= len(batch):
+                    raise
+                self.accumulation *= 2
+                torch.cuda.empty_cache()
+        if self.config.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        return loss
+
+    def _gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=self.device)
+        chunks = min(self.accumulation, len(labels))
+        for some_images, some_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
+            logits = self._logits(some_images)
+            part = F.cross_entropy(logits, some_labels, label_smoothing=self.config.label_smoothing)
+            part = part * (len(some_labels) / len(labels))
+            part.backward()
+            loss += part.detach()
+        return loss
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 on the device -> (B, classes) float32."""
+        pixels = prepare(images, self.image_size, self.mean, self.std)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
+            return self.model(pixels).float()
+
+    @property
+    def uses_bfloat16(self) -> bool:
+        return self.config.bfloat16 and hardware.has_bfloat16(self.device)
+
+    @torch.inference_mode()
+    def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
+        """(accuracy, mean cross-entropy, predicted class of each image (N,))."""
+        self.model.eval()
+        loss = torch.zeros((), device=self.device)
+        predicted = []
+        for some, labels in self._batches(images):
+            logits = self._logits(some)
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+            predicted.append(logits.argmax(1))
+        predictions = torch.cat(predicted).cpu().numpy()
+        count = len(images.labels)
+        return float((predictions == images.labels).sum()) / count, loss.item() / count, predictions
+
+    def test(self, images: Images) -> dict[str, Any]:
+        """What the confirm phase asks once, of the trained model: the test split's figures and predictions."""
+        accuracy, loss, predictions = self.evaluate(images)
+        small = np.uint8 if len(self.data.classes) <= 256 else np.uint16
+        return {
+            "test_accuracy": accuracy,
+            "test_loss": loss,
+            "test_images": len(images.labels),
+            "predictions": predictions.astype(small),
+        }
+
+    def _batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+        for begin in range(0, len(images.labels), EVAL_BATCH):
+            part = slice(begin, begin + EVAL_BATCH)
+            # A copy: the array lies read-only in memory that all workers of a node share.
+            some = torch.from_numpy(np.array(images.images[part])).to(self.device, non_blocking=True)
+            yield some, torch.from_numpy(np.array(images.labels[part])).to(self.device, non_blocking=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the training depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "accumulation": self.accumulation,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epoch, self.accumulation = state["epoch"], state["accumulation"]
+
+
+def hash_seed(*numbers: int) -> int:
+    """One seed out of several numbers, spread so that neighbours share nothing."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])
+
+
+def profile(
+    config: Config,
+    model: str,
+    options: dict[str, Any],
+    image_shape: tuple[int, ...],
+    classes: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Time one model on synthetic images of `image_shape` (H, W, 3): what it costs, whatever it has learnt.
+
+    Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
+    the training step is the real one, at the config's batch. Nothing else may run meanwhile: that is the caller's part.
+    """
+    noise = np.random.default_rng(0)
+
+    def images(count: int) -> Images:
+        pixels = noise.integers(0, 256, (count, *image_shape), dtype=np.uint8)
+        return Images(pixels, np.arange(count, dtype=np.int64) % classes)
+
+    some = images(max(config.batch_size, classes))
+    data = Data(tuple(map(str, range(classes))), some, some)
+    loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
+    batch, generator = np.arange(config.batch_size), torch.Generator()
+
+    loop.model.train()
+    step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), device)
+    memory = hardware.peak_memory_mb(device)
+
+    loop.model.eval()
+    with torch.inference_mode():
+        one = torch.from_numpy(images(1).images).to(device)
+        latency = timing.measure(lambda: loop._logits(one), device)
+        best, best_batch = latency, 1
+        for size in (4, 16, 64, 256):
+            many = torch.from_numpy(images(size).images).to(device)
+            try:
+                current = timing.measure(lambda many=many: loop._logits(many), device)  # type: ignore[misc]
+            except torch.OutOfMemoryError:
+                break
+            if size / current.median <= best_batch / best.median:
+                break
+            best, best_batch = current, size
+            if current.median > 1:  # four times as many would take too long to tell
+                break
+        with FlopCounterMode(display=False) as flops:
+            loop._logits(one)
+    return {
+        "batch": config.batch_size,
+        "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "inference_batch": best_batch,
+        "inference_images_per_second": best_batch / best.median,
+        "inference_images_per_second_q1": best_batch / best.q3,
+        "inference_images_per_second_q3": best_batch / best.q1,
+        "latency_ms": 1000 * latency.median,
+        "train_step_seconds": step.median,
+        "train_step_seconds_q1": step.q1,
+        "train_step_seconds_q3": step.q3,
+        "train_images_per_second": config.batch_size / step.median,
+        "parameters": sum(p.numel() for p in loop.model.parameters()),
+        "gflops_per_image": flops.get_total_flops() / 1e9,
+        "peak_memory_mb": memory,
+        "spread": max(best.spread, step.spread),
+    }

@@ -1,0 +1,111 @@
+"""The thin Ray Tune Trainable around an epoch loop: resets, checkpoints, and failures as rows.
+
+A trial's config (made by study/proposals.py) holds: trial, task, model, options, weights, training (the fields of the
+task's Config), cpus, gpus, checkpoint (an absolute path), checkpoint_seconds, rows_recorded, test (evaluate the test
+split after the last epoch).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray._raylet import setproctitle
+
+from trainables import device as hardware
+
+
+class StudyTrial(tune.Trainable):
+    """One trial after another in one worker. A step is an epoch; the study's scheduler says when a trial ends.
+
+    A failure that the code of the trial causes comes back as a row with `error`, so that it is recorded with its
+    reason; only the death of the worker itself reaches Tune, which starts the trial again elsewhere.
+    """
+
+    def setup(self, config: dict[str, Any], data: dict[str, ray.ObjectRef]) -> None:  # type: ignore[override]
+        self.data = data
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.loop: Any = None  # free the last trial's memory before the next model is built
+        self.settings = new_config
+        self.rows: list[dict[str, Any]] = []
+        self.unsaved = False
+        self.saved_at = time.monotonic()
+        self.replayed = new_config["rows_recorded"]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        begin = time.perf_counter()
+        # The dashboard and `ps` list workers by this title. (An actor's repr is asked once, but workers are reused.)
+        setproctitle(f"ray::{self.settings['trial']}")
+        try:
+            if self.loop is None:
+                self._start()
+            if self.replayed < len(self.rows):  # rows that were saved with a checkpoint but never recorded
+                row = self.rows[self.replayed]
+            else:
+                row = self._epoch()
+            self.replayed += 1
+        except Exception as error:
+            return {"row": {"error": _reason(error)}, "step_seconds": time.perf_counter() - begin}
+        return {"row": row, "step_seconds": time.perf_counter() - begin}
+
+    def cleanup(self) -> None:
+        """Called when the worker stops: a study that is interrupted keeps every epoch that was computed."""
+        if self.unsaved and self.loop is not None:
+            self._save()
+
+    def _start(self) -> None:
+        config = self.settings
+        task = importlib.import_module(f"trainables.{config['task']}")
+        torch.set_num_threads(max(1, int(config["cpus"])))
+        device = hardware.pick(config["gpus"])
+        if device.type == "cuda" and 0 < config["gpus"] < 1:
+            torch.cuda.set_per_process_memory_fraction(config["gpus"], device)
+        training = task.Config(**config["training"])
+        data = ray.get(self.data["search"])
+        self.loop = task.Loop(training, config["model"], config["options"], config["weights"], data, device)
+        path = Path(config["checkpoint"])
+        if path.exists():
+            state = torch.load(path, map_location=device, weights_only=True)
+            self.loop.load_state_dict(state["loop"])
+            self.rows = state["rows"]
+
+    def _epoch(self) -> dict[str, Any]:
+        row: dict[str, Any] = self.loop.run_epoch()
+        last = self.loop.epoch >= self.loop.config.epochs
+        if last and self.settings["test"]:
+            tested = self.loop.test(ray.get(self.data["test"]))
+            row |= tested | {"predictions": tested["predictions"].tolist()}
+        self.rows.append(row)
+        self.unsaved = True
+        if last or time.monotonic() - self.saved_at >= self.settings["checkpoint_seconds"]:
+            self._save()
+        return row
+
+    def _save(self) -> None:
+        """Write the loop and its rows in one atomic step; a full disk costs the checkpoint, not the trial."""
+        path = Path(self.settings["checkpoint"])
+        partial = path.with_suffix(".partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({"loop": self.loop.state_dict(), "rows": self.rows}, partial)
+            os.replace(partial, path)
+        except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
+            partial.unlink(missing_ok=True)
+            self.rows[-1]["note"] = f"checkpoint not written: {_reason(error)}"
+        self.unsaved = False
+        self.saved_at = time.monotonic()
+
+
+def _reason(error: BaseException) -> str:
+    """One line: the error's class unless its message speaks for itself, and its message."""
+    message = " ".join(str(error).split())[:300]
+    return message if isinstance(error, ArithmeticError) else f"{type(error).__name__}: {message}"
