@@ -48,7 +48,7 @@ def main(
     overrides = _overrides(data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, set_)
     folder = _folder(space, name, results)
     spec, raw_space = _spec(space, folder, overrides, resume, weights)
-    check_models(spec, _where(space, folder))
+    _check(spec, _where(space, folder))
     if dry_run:
         _print_dry_run(spec)
         return
@@ -131,9 +131,8 @@ def _spec(
         if raw is None:
             raise UserError(f"{folder}: no study to resume there; name a --space")
         spec = resolve(_apply(raw, changes), _where(space, folder))
-        if weights is not None and not any(e.weights not in ("none",) for e in spec.models.values()):
-            if weights != "none":
-                raise UserError(f"--weights {weights}: no model of this space takes pretrained weights")
+        if weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
+            raise UserError(f"--weights {weights}: no model of this space takes pretrained weights")
         return spec, raw
     if not resume:
         raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
@@ -141,6 +140,14 @@ def _spec(
     spec = resolve(_apply(extended, changes), _where(space, folder))
     resuming.check_same(resolve(stored.spec, str(folder)), spec, folder)
     return spec, raw or stored.space
+
+
+def _check(spec: StudySpec, where: str) -> None:
+    """Everything that can be known to be wrong before data, weights or Ray are touched."""
+    from study.profile import check_grid
+
+    check_models(spec, where)
+    check_grid(spec, where)
 
 
 def _run(

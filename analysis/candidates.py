@@ -17,9 +17,7 @@ def quality(study: Study) -> str:
     """
     measured = [name for name in _QUALITIES if _has_values(study.trials, f"val_{name}")]
     if len(measured) > 1:
-        raise StudyError(
-            f"{', '.join(study.names)} measure {' and '.join(measured)}: ask about one kind at a time"
-        )
+        raise StudyError(f"{', '.join(study.names)} measure {' and '.join(measured)}: ask about one kind at a time")
     return measured[0] if measured else "accuracy"
 
 

@@ -76,7 +76,7 @@ def read_csv(path: Path, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
     """
     as_text = {name: "str" for name, kind in columns.items() if kind in ("str", "boolean")}
     try:
-        frame = pd.read_csv(path, dtype=as_text)  # type: ignore[arg-type]
+        frame = pd.read_csv(path, dtype=as_text)
     except (FileNotFoundError, pd.errors.EmptyDataError):
         frame = pd.DataFrame()
     notes = []

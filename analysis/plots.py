@@ -77,9 +77,7 @@ def accuracy_vs_speed(study: Study, path: Path) -> Path:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no trial has finished yet", transform=axes.transAxes, ha="center")
     figure.suptitle(f"Accuracy against speed: {data.title}", fontweight="bold")
-    axes.set_title(
-        "\n".join(line for text in data.conditions for line in textwrap.wrap(text, 100)), fontsize=9
-    )
+    axes.set_title("\n".join(line for text in data.conditions for line in textwrap.wrap(text, 100)), fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
@@ -91,9 +89,7 @@ def _draw_points(axes: "Axes", data: AccuracyVsSpeed) -> None:
         tried = data.searched[data.searched["label"] == label]
         repeated = data.confirmed[data.confirmed["label"] == label]
         faint = 0.35 if len(repeated) else 0.8
-        axes.scatter(
-            tried["speed"], tried["accuracy"], color=colour, marker=marker, s=28, alpha=faint, linewidths=0
-        )
+        axes.scatter(tried["speed"], tried["accuracy"], color=colour, marker=marker, s=28, alpha=faint, linewidths=0)
         axes.errorbar(
             repeated["speed"],
             repeated["accuracy"],
@@ -125,9 +121,7 @@ def _label_axes(axes: "Axes", data: AccuracyVsSpeed) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(f"inference speed, measured alone ({data.unit}, log scale)")
-    axes.set_ylabel(
-        "BLEU (0 to 100)" if data.quality == "BLEU" else f"{data.quality} (share of images right)"
-    )
+    axes.set_ylabel("BLEU (0 to 100)" if data.quality == "BLEU" else f"{data.quality} (share of images right)")
     axes.grid(True, which="major", color="0.9")
     axes.set_axisbelow(True)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)

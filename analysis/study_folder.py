@@ -12,6 +12,7 @@ import yaml
 
 from analysis.columns import EPOCHS, PROFILE, TRIALS, Columns, read_csv
 
+SCHEMA = 1  # of the study folder; environment.json says which one wrote it
 _MARKS = ("study.yaml", "trials.csv", "study.db")
 
 
@@ -25,7 +26,7 @@ class Study:
 
     `trials` has one row a trial, `epochs` one row a trial and epoch, `profile` one row an isolated timing. In merged
     studies each frame begins with a column `study`. `specs` and `environments` are the folders' study.yaml and
-    environment.json by study name. `notes` says what in the folders could not be read.
+    environment.json by study name, `folders` the folders themselves. `notes` says what in them could not be read.
     """
 
     trials: pd.DataFrame
@@ -34,6 +35,7 @@ class Study:
     specs: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
     notes: tuple[str, ...] = field(default=())
+    folders: dict[str, Path] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -95,13 +97,18 @@ def _load_one(folder: Path, name: str) -> Study:
             return {}
         return content if isinstance(content, dict) else {}
 
+    spec, environment = document("study.yaml", yaml.safe_load), document("environment.json", json.loads)
+    schema = environment.get("schema", SCHEMA)
+    if isinstance(schema, int) and schema > SCHEMA:
+        notes.append(f"written by a newer version (schema {schema}; this one knows {SCHEMA}): what it knows is shown")
     return Study(
         trials=table("trials.csv", TRIALS),
         epochs=table("epochs.csv", EPOCHS),
         profile=table("profile.csv", PROFILE),
-        specs={name: document("study.yaml", yaml.safe_load)},
-        environments={name: document("environment.json", json.loads)},
+        specs={name: spec},
+        environments={name: environment},
         notes=tuple(notes),
+        folders={name: folder},
     )
 
 
@@ -121,9 +128,7 @@ def _names(paths: list[Path]) -> list[str]:
     """The folders' names, each with as many parents as it takes to tell them apart."""
     resolved = [path.resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
-        twice = next(
-            str(path) for path, full in zip(paths, resolved, strict=True) if resolved.count(full) > 1
-        )
+        twice = next(str(path) for path, full in zip(paths, resolved, strict=True) if resolved.count(full) > 1)
         raise StudyError(f"{twice} is given twice")
     for depth in range(1, max(len(path.parts) for path in resolved)):
         names = ["/".join(path.parts[-depth:]) for path in resolved]
@@ -145,6 +150,7 @@ def _merged(studies: dict[str, Study]) -> Study:
         specs={name: study.spec for name, study in studies.items()},
         environments={name: study.environment for name, study in studies.items()},
         notes=tuple(f"{name}: {note}" for name, study in studies.items() for note in study.notes),
+        folders={name: study.folders[name] for name, study in studies.items()},
     )
 
 

@@ -58,7 +58,7 @@ def print_summary(study: Study, console: Console | None = None) -> None:
         console.print(text, markup=False, highlight=False)
 
     table = summary(study)
-    say(f"{', '.join(study.names)}: {_trials_by_state(study)}")
+    say(f"{', '.join(study.names)}: {trials_by_state(study)}")
     for line in conditions(study):
         say(line)
     parts = table.groupby("study", sort=False) if "study" in table else [("", table)]
@@ -77,9 +77,7 @@ def conditions(study: Study) -> list[str]:
     for title in ("data", "weights"):
         used = study.trials[["model", title]].dropna().drop_duplicates()
         if used[title].nunique() > 1:
-            models = [
-                f"{value} ({', '.join(rows['model'])})" for value, rows in used.groupby(title, sort=False)
-            ]
+            models = [f"{value} ({', '.join(rows['model'])})" for value, rows in used.groupby(title, sort=False)]
             lines.append(f"{title.capitalize()}: {'; '.join(models)}")
         elif len(used):
             lines.append(f"{title.capitalize()}: {used[title].iloc[0]}")
@@ -125,9 +123,7 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     lines = []
     if len(seeds := table["seeds"].dropna()):
         count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-        lines.append(
-            f"test {quality(study)}: mean ± standard deviation over {count} seed{'s' * (count != '1')}"
-        )
+        lines.append(f"test {quality(study)}: mean ± standard deviation over {count} seed{'s' * (count != '1')}")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):
@@ -155,15 +151,13 @@ def _number(value: Any, form: str) -> str:
     return f"{value:.2g}" if form == "g" and isinstance(value, float) else format(value, form)
 
 
-def _trials_by_state(study: Study) -> str:
+def trials_by_state(study: Study) -> str:
     """`16 search trials (12 complete, 3 pruned, 1 failed); 8 confirm trials (8 complete)`."""
     parts = []
     for phase, trials in study.trials.groupby("phase", sort=False):
         counts = trials["state"].value_counts()
         states = [
-            f"{counts[state]} {state}"
-            for state in (*STATES, *counts.index.difference(list(STATES)))
-            if state in counts
+            f"{counts[state]} {state}" for state in (*STATES, *counts.index.difference(list(STATES))) if state in counts
         ]
         parts.append(f"{len(trials)} {phase} trial{'s' * (len(trials) != 1)} ({', '.join(states)})")
     return "; ".join(parts) or "no trial yet"

@@ -35,15 +35,11 @@ def print_frame(frame: pd.DataFrame, format: Format, console: Console | None = N
 
 def grid(columns: Mapping[str, Sequence[str]], text: Sequence[str], title: str = "") -> Table:
     """A table for narrow terminals: headers stacked word by word, only the `text` columns fold."""
-    table = Table(
-        title=title or None, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold"
-    )
+    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for name in columns:
         is_text = name in text
         header = name.replace("_", " ").replace(" ", "\n")
-        table.add_column(
-            escape(header), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text
-        )
+        table.add_column(escape(header), justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*map(escape, cells))
     return table
@@ -57,9 +53,7 @@ def _text(frame: pd.DataFrame) -> Table:
 
 def _markdown(cells: pd.DataFrame) -> str:
     lines = [list(cells.columns), ["---"] * cells.shape[1], *cells.to_numpy().tolist()]
-    return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines
-    )
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def _short(value: Any) -> str:

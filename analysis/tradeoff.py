@@ -59,9 +59,7 @@ def hypervolume(points: npt.ArrayLike, reference: Sequence[float], maximise: Seq
     return float(sum(step * _area(gains[: i + 1, :2]) for i, step in enumerate(thickness) if step > 0))
 
 
-def best_per_model(
-    frame: pd.DataFrame, accuracy: str = ACCURACY, by: Sequence[str] = ("model",)
-) -> pd.DataFrame:
+def best_per_model(frame: pd.DataFrame, accuracy: str = ACCURACY, by: Sequence[str] = ("model",)) -> pd.DataFrame:
     """The most accurate row of each model (of each study, with `by=("study", "model")`); of equals, the first."""
     measured = frame[frame[accuracy].notna()]
     return frame.loc[measured.groupby(list(by), sort=False)[accuracy].idxmax()]
@@ -105,9 +103,7 @@ def _gains(values: npt.ArrayLike, maximise: Sequence[bool]) -> npt.NDArray[np.fl
     array = np.asarray(values, dtype=float)
     array = array.reshape(0, len(maximise)) if array.size == 0 else array
     if array.ndim != 2 or array.shape[1] != len(maximise):
-        raise ValueError(
-            f"values of shape {array.shape} do not have one column for each of maximise={maximise}"
-        )
+        raise ValueError(f"values of shape {array.shape} do not have one column for each of maximise={maximise}")
     return np.where(maximise, array, -array)
 
 

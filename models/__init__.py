@@ -33,9 +33,7 @@ def available() -> list[str]:
     names = []
     for path in Path(__file__).parent.glob("*.py"):
         source = path.read_text(encoding="utf-8")
-        if re.search(r"^class Config\b", source, re.MULTILINE) and re.search(
-            r"^def build\b", source, re.MULTILINE
-        ):
+        if re.search(r"^class Config\b", source, re.MULTILINE) and re.search(r"^def build\b", source, re.MULTILINE):
             names.append(path.stem)
     return sorted(names)
 
@@ -66,9 +64,7 @@ def describe_weights(name: str, weights: str, **options: Any) -> str:
     if weights != "timm":
         return f"file:{Path(weights).name}"
     if not hasattr(_module(name), "hub_name"):
-        raise WeightsError(
-            f"no pretrained weights are published for model '{name}'; use weights none or a FILE"
-        )
+        raise WeightsError(f"no pretrained weights are published for model '{name}'; use weights none or a FILE")
     return f"timm:{_module(name).hub_name(config)}"
 
 
@@ -95,9 +91,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 def _module(name: str) -> ModuleType:
     if name not in available():
-        raise ValueError(
-            f"unknown model '{name}'{nearest(name, available())}; models: {', '.join(available())}"
-        )
+        raise ValueError(f"unknown model '{name}'{nearest(name, available())}; models: {', '.join(available())}")
     return importlib.import_module(f"models.{name}")
 
 

@@ -16,9 +16,7 @@ ARCHITECTURE = "resnet18"
 class Config:
     num_classes: int = 10
     image_size: int = 224  # any size works; it is here so that every image model has it
-    small_stem: bool = (
-        False  # 3x3 stride 1 without max-pool: four times the resolution, for images up to about 64 px
-    )
+    small_stem: bool = False  # 3x3 stride 1 without max-pool: four times the resolution, for images up to about 64 px
     drop_rate: float = 0.0
 
 

@@ -37,9 +37,7 @@ class ScratchViT(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         if config.image_size % config.patch_size:
-            raise ValueError(
-                f"image_size {config.image_size} is not a multiple of patch_size {config.patch_size}"
-            )
+            raise ValueError(f"image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
         self.patch_size = config.patch_size
         patches = (config.image_size // config.patch_size) ** 2
         self.project = nn.Linear(3 * config.patch_size**2, config.width, bias=False)

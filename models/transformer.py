@@ -110,9 +110,7 @@ class Encoder(nn.Module):
         self, depth: int, width: int, heads: int, feed_forward: int, dropout: float = 0.1, norm: str = "post"
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(width, heads, feed_forward, dropout, norm) for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(width, heads, feed_forward, dropout, norm) for _ in range(depth))
         # With pre-norm the residual stream leaves the last layer unnormalised.
         self.norm = nn.LayerNorm(width) if is_pre_norm(norm) else nn.Identity()
 
@@ -129,9 +127,7 @@ class Decoder(nn.Module):
         self, depth: int, width: int, heads: int, feed_forward: int, dropout: float = 0.1, norm: str = "post"
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            DecoderLayer(width, heads, feed_forward, dropout, norm) for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, feed_forward, dropout, norm) for _ in range(depth))
         self.norm = nn.LayerNorm(width) if is_pre_norm(norm) else nn.Identity()
 
     def forward(

@@ -68,9 +68,7 @@ def check_architecture(architecture: str) -> None:
         raise ValueError(f"architecture '{architecture}' {what}{nearest(name, known)}")
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
-        raise ValueError(
-            f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}"
-        )
+        raise ValueError(f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}")
 
 
 def _check_grid(model: VisionTransformer, image_size: int) -> None:

@@ -55,7 +55,7 @@ class Merging(nn.Module):
 
     def plain(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """timm's own block, attention and feed-forward."""
-        return super().forward(x, attn_mask=bias)  # type: ignore[misc]
+        return super().forward(x, attn_mask=bias)
 
     def step(self, tokens: Tensor | MergedTokens) -> Tensor | MergedTokens:
         """The block, merging between its halves; plain tokens stay plain while nothing merges."""
@@ -153,9 +153,7 @@ MERGING: dict[type[nn.Module], type[Merging]] = {
 
 def attention(layer: Any, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """A timm attention layer on x (B, N, C), and its keys, averaged over the heads, (B, N, d)."""
-    if (
-        type(layer) is not Attention
-    ):  # differential attention: its keys, computed again, cost a twelfth of the block
+    if type(layer) is not Attention:  # differential attention: its keys, computed again, cost a twelfth of the block
         keys = F.linear(x, layer.qkv.weight.chunk(3)[1], _part(layer.qkv.bias))
         return layer(x, attn_mask=bias), mean_over_heads(keys, layer)
     qkv = layer.qkv(x).unflatten(-1, (3, layer.num_heads, layer.head_dim))  # (B, N, 3, heads, d)

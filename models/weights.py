@@ -70,9 +70,7 @@ def load(model: nn.Module, file: str, fit: Callable[[StateDict, Any], StateDict]
         try:
             state = fit(state, model)
         except (RuntimeError, KeyError, AttributeError) as error:
-            raise WeightsError(
-                f"weights {Path(file).name} do not fit this model ({_one_line(str(error))})"
-            ) from error
+            raise WeightsError(f"weights {Path(file).name} do not fit this model ({_one_line(str(error))})") from error
     target = model.state_dict()
     classifier = tuple(f"{name}." for name in _classifiers(model))
     for key in [key for key in state if key.startswith(classifier)]:

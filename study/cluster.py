@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import warnings
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -17,12 +18,14 @@ from study.spec import ModelEntry, StudySpec
 def connect(address: str | None, console: Console) -> None:
     """Join the cluster at `address`, or start Ray on this machine with its dashboard on loopback."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # trials choose their device by what they asked for
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # trials choose their device by what they asked for
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is not None and address.startswith("ray://"):
         raise UserError(
-            f"--address {address}: the study's ledger lives where the program runs, so it cannot run through Ray Client; "
+            f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
             "start it on a machine of the cluster with --address auto"
         )
     try:

@@ -151,7 +151,9 @@ class Ledger:
     def study(self, name: str) -> optuna.Study:
         """The Optuna study of this name, begun if there is none."""
         if name not in self._studies:
-            directions = [OBJECTIVES[o][0] for o in self.spec.objectives] if name != PROFILE else ["maximize"]
+            directions: list[Any] = (
+                [OBJECTIVES[o][0] for o in self.spec.objectives] if name != PROFILE else ["maximize"]
+            )
             study = optuna.create_study(
                 study_name=name, storage=self.storage, directions=directions, load_if_exists=True
             )
@@ -181,7 +183,7 @@ class Ledger:
         name = f"{cell.name}-{asked.number:03d}" if candidate is None else f"{candidate}-seed{seed}"
         epochs = self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, dict(params), seed, epochs, candidate, optuna_trial=asked)
-        trial.started = datetime.datetime.now()
+        trial.started = asked.datetime_start
         for key in ("candidate", "seed", "epochs", "params", "trial"):  # 'trial' last: it marks the rest as written
             asked.set_user_attr(key, name if key == "trial" else getattr(trial, key))
         self.trials[name] = trial
@@ -193,24 +195,20 @@ class Ledger:
         trial.optuna_trial.set_user_attr(f"{ROW}{row['epoch']:05d}", row)
         trial.rows = [*trial.rows[: row["epoch"] - 1], row]
 
-    def finish(
-        self, trial: Trial, state: str, values: list[float] | None = None, error: str | None = None
-    ) -> None:
+    def finish(self, trial: Trial, state: str, values: list[float] | None = None, error: str | None = None) -> None:
         """End a trial as 'complete' with its objective values, 'pruned', or 'failed' with the reason."""
         assert trial.optuna_trial is not None
         if error is not None:
             trial.optuna_trial.set_user_attr("error", error)
         optuna_state = next(key for key, name in STATES.items() if name == state)
-        self.study(trial.cell.study_name).tell(trial.optuna_trial, values, optuna_state)
+        frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, optuna_state)
         trial.state, trial.values, trial.error, trial.optuna_trial = state, values, error, None
-        trial.finished = datetime.datetime.now()
+        trial.finished = frozen.datetime_complete
 
     def add_profile(self, row: dict[str, Any]) -> None:
         """Write one isolated timing."""
         study = self.study(PROFILE)
-        study.add_trial(
-            optuna.create_trial(value=row["inference_images_per_second"], user_attrs=row)
-        )
+        study.add_trial(optuna.create_trial(value=row["inference_images_per_second"], user_attrs=row))
         self.profile.append(row)
 
     # -- loading
@@ -253,4 +251,3 @@ def open_storage(folder: Path, url: str | None) -> optuna.storages.RDBStorage:
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
         reason = str(error).splitlines()[0]
         raise UserError(f"{url or folder / 'study.db'}: the ledger cannot be opened: {reason}") from error
-

@@ -48,6 +48,8 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
     Raises UserError, DataError or WeightsError before any training where the input cannot work.
     """
     study = _Study(spec, options, console)
+    if study.nothing_left():
+        return True
     with study.opened():
         for phase, step in (("profile", study.profile), ("search", study.search), ("confirm", study.confirm)):
             if phase in study.spec.phases and not study.timed(phase, step):
@@ -78,6 +80,21 @@ class _Study:
         _, model_options = split_settings(self.spec, fixed)
         models.fetch_weights(entry.model, entry.weights, num_classes=len(self.data.classes), **model_options)
 
+    def nothing_left(self) -> bool:
+        """Whether every phase of an existing study is done, which needs no cluster to find out."""
+        if not (self.options.folder / "study.db").exists() and not self.options.storage:
+            return False
+        if not self.options.folder.exists():
+            return False
+        with Ledger(self.options.folder, self.spec, self.options.storage) as self.ledger:
+            chosen = candidates(self.ledger, self.task.METRIC)
+            left = {
+                "profile": bool(self._untimed()),
+                "search": not SearchProposals(self.ledger).done,
+                "confirm": not ConfirmProposals(self.ledger, chosen).done,
+            }
+        return not any(left[phase] for phase in self.spec.phases)
+
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Ray, the folder and the ledger, for the time of the run."""
@@ -91,10 +108,13 @@ class _Study:
             except OSError as error:
                 raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another --results") from error
             with Ledger(folder, self.spec, self.options.storage) as self.ledger:
-                self.environment = environment.read(folder) | {"schema": 1} | environment.describe() | {"space": self.options.space}
+                self.environment = (
+                    environment.read(folder) | {"schema": 1} | environment.describe() | {"space": self.options.space}
+                )
                 self.environment["data"] = {
                     "source": self.facts.source, "classes": list(self.data.classes), "train": self.facts.train_images,
                     "validation": self.facts.validation_images, "test": len(self.test.labels),
+                    "decoded_size": self.data.train.images.shape[1],
                 }  # fmt: skip
                 environment.write(folder, self.environment)
                 self.refs = {"search": ray.put(self.data), "test": ray.put(self.test)}
@@ -127,12 +147,7 @@ class _Study:
 
     def profile(self) -> bool:
         """Time every model entry alone over its grid; what the ledger has already is not timed again."""
-        todo = [
-            (name, point)
-            for name, entry in self.spec.models.items()
-            for point in profile.grid(entry)
-            if not any(row["model"] == name and row["point"] == point for row in self.ledger.profile)
-        ]
+        todo = self._untimed()
         if todo:
             self.console.print(f"profile: timing {len(todo)} settings alone on the hardware")
         for name, point in todo:
@@ -141,12 +156,25 @@ class _Study:
         self.console.print(self.expectation(), highlight=False)
         return True
 
+    def _untimed(self) -> list[tuple[str, dict[str, Any]]]:
+        """The settings of the grid that the ledger has no timing of."""
+        return [
+            (name, point)
+            for name, entry in self.spec.models.items()
+            for point in profile.grid(entry)
+            if not any(row["model"] == name and row["point"] == point for row in self.ledger.profile)
+        ]
+
     def search(self) -> bool:
         deadline = None
         if self.spec.time_budget is not None:
             reserve = self.expected_seconds()["confirm"] if {"profile", "confirm"} <= {*self.spec.phases} else 0.0
             deadline = self.begun + seconds(self.spec.time_budget) - reserve
-        return self._tune("search", SearchProposals(self.ledger, deadline), self.spec.trials * len(cells(self.spec)))
+        proposals = SearchProposals(self.ledger, deadline)
+        finished = self._tune("search", proposals, self.spec.trials * len(cells(self.spec)))
+        if proposals.out_of_time:
+            self.console.print(f"The time budget of {self.spec.time_budget} ended the search; --resume can extend it.")
+        return finished
 
     def confirm(self) -> bool:
         """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
@@ -258,4 +286,3 @@ def write_spec(folder: Path, spec: StudySpec) -> None:
     content = spec.model_dump(mode="json", exclude_none=True)
     partial.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(partial, folder / "study.yaml")
-

@@ -111,12 +111,12 @@ def best_of_each_model(trials: list[Trial], metric: str) -> list[Trial]:
 
 
 def candidates(ledger: Ledger, metric: str) -> list[Trial]:
-    """What the confirm phase trains again: each model's best, then the front, evenly over its accuracies, up to a cap."""
+    """What the confirm phase trains again: each model's best, then the front, evenly over its accuracies."""
     complete = [trial for trial in ledger.in_phase("search") if trial.state == "complete"]
     if not complete:
         return []
     chosen = best_of_each_model(complete, metric)
     others = sorted((t for t in front(ledger, complete) if t not in chosen), key=lambda t: t.last[metric])
     room = min(len(others), max(0, ledger.spec.confirm.candidates - len(chosen)))
-    spread = np.linspace(len(others) - 1, 0, room).round().astype(int) if room else []
+    spread: list[int] = np.linspace(len(others) - 1, 0, room).round().astype(int).tolist() if room else []
     return chosen + [others[i] for i in spread]

@@ -150,7 +150,7 @@ class StudySpec(Strict):
     task: Literal["image_classification"] = "image_classification"
     data: Data
     objectives: list[str] = Field(["val_accuracy", "inference_images_per_second", "train_seconds"], min_length=1)
-    phases: list[Literal["profile", "search", "confirm"]] = Field(list(PHASES), min_length=1)
+    phases: list[Literal["profile", "search", "confirm"]] = Field(["profile", "search", "confirm"], min_length=1)
     trials: int = Field(8, ge=1)  # a cell
     seed: int = Field(0, ge=0)
     time_budget: str | None = None
@@ -280,9 +280,14 @@ def _one_line(error: ValidationError) -> str:
     keys = [part for part in location if not part.startswith(("list[", "Range", "bool", "int", "float", "str"))]
     path = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        schema = {"resources": Resources, "data": Data, "early_stopping": EarlyStopping, "confirm": Confirm}
-        fields = schema.get(keys[-2], Range) if len(keys) > 1 else StudySpec
-        message = f"unknown key; {nearest(keys[-1], fields.model_fields)}"
+        schema: dict[str, type[Strict]] = {
+            "resources": Resources,
+            "data": Data,
+            "early_stopping": EarlyStopping,
+            "confirm": Confirm,
+        }
+        fields = schema.get(keys[-2], Range).model_fields if len(keys) > 1 else StudySpec.model_fields
+        message = f"unknown key; {nearest(keys[-1], fields)}"
     else:
         message = first["msg"].removeprefix("Value error, ")
         if not isinstance(first["input"], dict):
@@ -292,7 +297,12 @@ def _one_line(error: ValidationError) -> str:
 
 
 def check_models(spec: StudySpec, where: str) -> None:
-    """Check every setting and dimension against the training Config and the models' Configs (imports torch)."""
+    """Check every setting and dimension against the training Config, and that the models can be built of them.
+
+    Imports torch, which `--list-spaces` need not wait for.
+    """
+    import torch
+
     import models
 
     training = task_module(spec).Config
@@ -311,11 +321,14 @@ def check_models(spec: StudySpec, where: str) -> None:
                 raise UserError(f"{at}.{name}: unknown key for model '{entry.model}'; {nearest(name, valid)}")
             _coerce(entry, name, types[name], f"{at}.{name}")
         first = {name: entry.values(name)[0] for name in entry.names()}
-        for name in entry.names():
-            owner, own = (training, training_types) if name in training_types else (model_config, model_types)
-            for value in entry.values(name):
+        for name in entry.names() or ["model"]:
+            for value in entry.values(name) if name != "model" else [entry.model]:
+                settings: dict[str, Any] = first | ({name: value} if name != "model" else {})
                 try:
-                    owner(**{k: v for k, v in first.items() if k in own} | {name: value})
+                    training(**{k: v for k, v in settings.items() if k in training_types})
+                    if name not in training_types or name == entry.names()[0]:
+                        with torch.device("meta"):  # shapes are checked, nothing is computed
+                            models.build(entry.model, **{k: v for k, v in settings.items() if k in model_types})
                 except ValueError as error:
                     raise UserError(f"{at}.{name}: {error}") from error
 

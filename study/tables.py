@@ -47,11 +47,15 @@ def write(ledger: Ledger, data: DataFacts) -> None:
 
 def trial_rows(ledger: Ledger, data: DataFacts) -> list[dict[str, Any]]:
     """One row a trial, in the order in which they began."""
-    rows = [_trial_row(ledger, trial, data) for trial in ledger.trials.values()]
+    rows = [_trial_row(ledger, trial, data) for trial in _in_order(ledger)]
     for phase in ("search", "confirm"):
         for row, on_front in zip(*_with_front(ledger, [r for r in rows if r["phase"] == phase], phase), strict=True):
             row["pareto"] = on_front
     return rows
+
+
+def _in_order(ledger: Ledger) -> list[Trial]:
+    return sorted(ledger.trials.values(), key=lambda t: (t.cell.phase != "search", t.started, t.name))
 
 
 def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
     return [
         {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
         | {f"contended_{key}" if key in CONTENDED else key: value for key, value in row.items()}
-        for trial in ledger.trials.values()
+        for trial in _in_order(ledger)
         for row in trial.rows
     ]
 

@@ -16,6 +16,13 @@ MODELS = {
     "vit_tome": (0.94, 240.0),
 }
 
+IMAGES = 400
+SKILLS = {
+    "vit-000": (0.95, 100.0),
+    "vit_tome-000": (0.945, 200.0),
+    "resnet18-000": (0.70, 400.0),
+}  # candidate: (share of the images right, images/s)
+
 
 def write_study(
     folder: Path,
@@ -49,16 +56,43 @@ def write_tables(folder: Path, rows: list[dict[str, Any]], quality: str = "accur
     frame.to_csv(folder / "trials.csv", index=False)
     _epochs(frame, quality).to_csv(folder / "epochs.csv", index=False)
     pd.DataFrame([_profile_row(model) for model in MODELS]).to_csv(folder / "profile.csv", index=False)
-    (folder / "study.yaml").write_text(
-        yaml.safe_dump({"name": folder.name, "models": {"vit": {"search": {"lr": 1}}}})
-    )
+    (folder / "study.yaml").write_text(yaml.safe_dump({"name": folder.name, "models": {"vit": {"search": {"lr": 1}}}}))
     (folder / "environment.json").write_text(json.dumps({"hardware": "2 x AMD EPYC", "torch": "2.14"}))
     return folder
 
 
-def trial_row(
-    trial: str, val_accuracy: float | None, images_per_second: float | None, **more: Any
-) -> dict[str, Any]:
+def confirmed_study(folder: Path, seeds: int = 3, predictions: bool = True) -> Path:
+    """Three candidates: two alike in accuracy, the third far worse but fast; the same images are hard for all."""
+    random = np.random.default_rng(0)
+    hard = random.random(IMAGES)
+    rows: list[dict[str, Any]] = []
+    right = {}
+    for trial, (skill, speed) in SKILLS.items():
+        rows.append(trial_row(trial, skill, speed))
+        for seed in range(seeds, 0, -1):  # written last seed first: the order of the file must not matter
+            name = f"{trial}-seed{seed}"
+            right[name] = hard < skill + random.normal(0, 0.01, IMAGES)
+            tested = {"test_accuracy": right[name].mean(), "test_images": IMAGES, "seed": seed, "candidate": trial}
+            rows.append(trial_row(name, skill, speed, phase="confirm", **tested))
+    write_tables(folder, rows)
+    (folder / "environment.json").write_text('{"schema": 1, "data": {"validation": 500, "test": 400}}')
+    if predictions:
+        write_predictions(folder, right)
+    return folder
+
+
+def write_predictions(folder: Path, right: dict[str, np.ndarray]) -> None:
+    """Store for each trial predictions that are right where `right[trial]` (images,) says so."""
+    (folder / "predictions").mkdir(exist_ok=True)
+    images = len(next(iter(right.values())))
+    labels = np.arange(images) % 10
+    np.save(folder / "predictions" / "labels.npy", labels)
+    for trial, is_right in right.items():
+        predicted = np.where(is_right, labels, (labels + 1) % 10).astype(np.uint8)
+        np.save(folder / "predictions" / f"{trial}.npy", predicted)
+
+
+def trial_row(trial: str, val_accuracy: float | None, images_per_second: float | None, **more: Any) -> dict[str, Any]:
     """One row of trials.csv, for tests that need exact figures."""
     row = {
         "trial": trial,

@@ -88,9 +88,7 @@ def test_a_table_that_is_no_table_is_refused_by_name(tmp_path: Path, content: by
 
 
 def test_merged_studies_are_told_apart(tmp_path: Path) -> None:
-    study = analysis.load(
-        write_study(tmp_path / "one" / "digits"), write_study(tmp_path / "two" / "digits", seeds=0)
-    )
+    study = analysis.load(write_study(tmp_path / "one" / "digits"), write_study(tmp_path / "two" / "digits", seeds=0))
     assert study.names == ["one/digits", "two/digits"]
     assert list(study.trials.columns[:2]) == ["study", "trial"]
     assert study.trials["study"].value_counts().to_dict() == {"one/digits": 28, "two/digits": 16}
@@ -103,9 +101,7 @@ def test_merged_studies_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_studies_of_different_kinds_are_not_compared(tmp_path: Path) -> None:
-    study = analysis.load(
-        write_study(tmp_path / "digits"), write_study(tmp_path / "multi30k", quality="bleu")
-    )
+    study = analysis.load(write_study(tmp_path / "digits"), write_study(tmp_path / "multi30k", quality="bleu"))
     with pytest.raises(StudyError, match="accuracy and bleu"):
         quality(study)
 
@@ -163,6 +159,8 @@ def test_ten_thousand_trials_load_and_tabulate_in_five_seconds(tmp_path: Path) -
 
 
 def test_reading_needs_neither_ray_nor_torch_nor_matplotlib() -> None:
-    code = "import sys, analysis.cli, analysis.plots; print({'ray', 'torch', 'optuna', 'matplotlib'} & set(sys.modules))"
+    code = (
+        "import sys, analysis.cli, analysis.plots; print({'ray', 'torch', 'optuna', 'matplotlib'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -28,16 +28,12 @@ def test_a_row_shows_the_best_candidate_of_the_model(tmp_path: Path) -> None:
         trial_row("resnet18-000", 0.80, 50.0),
         trial_row("scratch_vit-000", None, 500.0, state="failed", error="loss is nan"),
     ]
-    table = {
-        row["model"]: row for row in summary(analysis.load(write_tables(tmp_path, rows))).to_dict("records")
-    }
+    table = {row["model"]: row for row in summary(analysis.load(write_tables(tmp_path, rows))).to_dict("records")}
     shown = ("trial", "val_accuracy", "lr", "train_size", "complete", "pruned", "failed", "running")
     assert [table["vit"][name] for name in shown] == ["vit-001", 0.95, 0.02, 500, 2, 1, 0, 0]
     assert table["vit"]["on_front"] is True
     assert table["resnet18"]["on_front"] is False
-    assert pd.isna(
-        [table["scratch_vit"][name] for name in ("trial", "val_accuracy", "on_front", "seeds")]
-    ).all()
+    assert pd.isna([table["scratch_vit"][name] for name in ("trial", "val_accuracy", "on_front", "seeds")]).all()
 
 
 def test_a_confirmed_candidate_is_chosen_by_validation_and_shown_by_test(tmp_path: Path) -> None:
@@ -72,9 +68,7 @@ def test_the_terminal_shows_it_all_in_80_columns(tmp_path: Path, seeds: int) -> 
 
 
 def test_failures_of_one_reason_share_a_line(tmp_path: Path) -> None:
-    failed = [
-        trial_row(f"vit-{i:03d}", None, 100.0, state="failed", error="out of\nmemory") for i in range(6)
-    ]
+    failed = [trial_row(f"vit-{i:03d}", None, 100.0, state="failed", error="out of\nmemory") for i in range(6)]
     text = printed(analysis.load(write_tables(tmp_path, failed)), width=200)
     assert "Failed: vit-000, vit-001, vit-002, vit-003 and 2 more: out of memory\n" in text
     assert "Front" not in text
@@ -82,9 +76,7 @@ def test_failures_of_one_reason_share_a_line(tmp_path: Path) -> None:
 
 def test_translation_is_measured_in_bleu_and_tokens(tmp_path: Path) -> None:
     study = analysis.load(write_study(tmp_path / "multi30k", quality="bleu"))
-    assert {"test_bleu", "test_bleu_std", "val_bleu", "inference_tokens_per_second"} <= set(
-        summary(study).columns
-    )
+    assert {"test_bleu", "test_bleu_std", "val_bleu", "inference_tokens_per_second"} <= set(summary(study).columns)
     assert "tokens/s" in printed(study)
     assert accuracy_vs_speed_data(study).quality == "BLEU"
 

@@ -35,8 +35,7 @@ def dominates(one: np.ndarray, other: np.ndarray, maximise: list[bool]) -> bool:
 def test_front_is_what_no_other_row_dominates(values: np.ndarray, data: st.DataObject) -> None:
     maximise = data.draw(st.lists(st.booleans(), min_size=values.shape[1], max_size=values.shape[1]))
     expected = [
-        not np.isnan(row).any() and not any(dominates(other, row, maximise) for other in values)
-        for row in values
+        not np.isnan(row).any() and not any(dominates(other, row, maximise) for other in values) for row in values
     ]
     assert pareto_mask(values, maximise).tolist() == expected
 
@@ -118,9 +117,7 @@ def test_knee_is_furthest_above_the_line_between_the_ends() -> None:
 
 
 def test_knee_of_a_straight_or_a_short_front_is_none() -> None:
-    straight = pd.DataFrame(
-        {"val_accuracy": [3.0, 2.0, 1.0], "inference_images_per_second": [1.0, 10.0, 100.0]}
-    )
+    straight = pd.DataFrame({"val_accuracy": [3.0, 2.0, 1.0], "inference_images_per_second": [1.0, 10.0, 100.0]})
     assert knee(straight).empty
     assert knee(CANDIDATES.head(2)).empty
     assert knee(CANDIDATES.head(0)).empty

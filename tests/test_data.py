@@ -277,9 +277,7 @@ def test_wrong_image_folders_are_refused(tmp_path, folders, match):
 
 def test_parquet_class_names_come_from_the_hub_metadata(tmp_path):
     metadata = {"info": {"features": {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}}}
-    write_parquet(
-        tmp_path / "data" / "train-00000-of-00002.parquet", [picture((1, 1, 1))] * 2, [1, 0], metadata
-    )
+    write_parquet(tmp_path / "data" / "train-00000-of-00002.parquet", [picture((1, 1, 1))] * 2, [1, 0], metadata)
     write_parquet(tmp_path / "data" / "train-00001-of-00002.parquet", [picture((2, 2, 2))], [1], metadata)
     write_parquet(tmp_path / "data" / "test-00000-of-00001.parquet", [picture()], [1], metadata)
     found = data.load(str(tmp_path), image_size=8)
@@ -413,9 +411,7 @@ def test_cifar10_missing_batch(batches, tmp_path):
 
 
 def test_cifar10_batch_of_another_shape(batches, tmp_path):
-    (batches / "data_batch_2").write_bytes(
-        pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]})
-    )
+    (batches / "data_batch_2").write_bytes(pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}))
     assert_refused("data_batch_2: not a CIFAR-10 batch.*2, 5", "cifar10", tmp_path)
 
 
@@ -451,9 +447,7 @@ def test_other_parquet_files_are_not_taken_for_cifar10(tmp_path):
 
 def test_cifar10_without_a_network_names_the_alternatives(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there: refused at once
-    assert_refused(
-        "could not be downloaded.*cifar-10-python.tar.gz.*--data-dir.*--data digits", "cifar10", tmp_path
-    )
+    assert_refused("could not be downloaded.*cifar-10-python.tar.gz.*--data-dir.*--data digits", "cifar10", tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
 

@@ -39,9 +39,7 @@ def test_attention_agrees_with_loops(causal, padded):
     layer = MultiHeadAttention(width=12, heads=3)
     x = torch.randn(2, 5, 12)
     lengths = [5, 3] if padded else [5, 5]
-    mask = (
-        (torch.arange(5) < torch.tensor(lengths).unsqueeze(1)).unsqueeze(1) if padded else None
-    )  # (B, 1, S)
+    mask = (torch.arange(5) < torch.tensor(lengths).unsqueeze(1)).unsqueeze(1) if padded else None  # (B, 1, S)
     expected = loop_attention(layer, x, x, x, lambda b, i, j: j < lengths[b] and (not causal or j <= i))
     assert torch.allclose(layer(x, x, x, mask, causal=causal), expected, atol=1e-5)
 
@@ -112,9 +110,7 @@ def test_pre_norm_layer_by_hand():
 @torch.no_grad()
 def test_feed_forward_by_hand():
     layer = FeedForward(1, 2)
-    for parameter, value in zip(
-        layer.parameters(), ([[1.0], [-1.0]], [0.5, 0.5], [[2.0, 3.0]], [1.0]), strict=True
-    ):
+    for parameter, value in zip(layer.parameters(), ([[1.0], [-1.0]], [0.5, 0.5], [[2.0, 3.0]], [1.0]), strict=True):
         parameter.copy_(torch.tensor(value))
     assert layer(torch.tensor([[2.0]])).item() == 6.0  # 2 * max(0, 2.5) + 3 * max(0, -1.5) + 1
 

@@ -40,9 +40,7 @@ def test_other_head_and_image_size(tmp_path):
     assert large.head.weight.shape == (3, 64)
     assert large.pos_embed.shape == (1, 65, 64)
     assert torch.equal(large.blocks[0].attn.qkv.weight, small.blocks[0].attn.qkv.weight)
-    assert large.pos_embed[:, 1:].mean().item() == pytest.approx(
-        small.pos_embed[:, 1:].mean().item(), abs=1e-2
-    )
+    assert large.pos_embed[:, 1:].mean().item() == pytest.approx(small.pos_embed[:, 1:].mean().item(), abs=1e-2)
 
 
 def test_scratch_vit_and_small_stem_take_their_own_checkpoints(tmp_path):
@@ -144,9 +142,7 @@ def test_no_network_is_said_quickly_in_one_line(tmp_path):
 
 def test_cached_hub_weights_need_no_network(tmp_path):
     published = timm.models.get_pretrained_cfg("test_vit")
-    snapshot = (
-        tmp_path / "hub" / f"models--timm--{published.architecture}.{published.tag}" / "snapshots" / "abc"
-    )
+    snapshot = tmp_path / "hub" / f"models--timm--{published.architecture}.{published.tag}" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("abc")
@@ -166,9 +162,7 @@ def test_cached_hub_weights_need_no_network(tmp_path):
     assert "do not fit these options" in error
 
 
-@pytest.mark.skipif(
-    not SALIENCY.is_file(), reason=f"the shared weights {SALIENCY.name} are not on this machine"
-)
+@pytest.mark.skipif(not SALIENCY.is_file(), reason=f"the shared weights {SALIENCY.name} are not on this machine")
 def test_shared_dinov2_weights_load():
     options = {"architecture": "vit_small_patch14_dinov2", "image_size": 112, "num_classes": 10}
     model = models.build("vit", str(SALIENCY), **options)

@@ -29,4 +29,3 @@ def augment(images: Tensor, generator: torch.Generator, flip: bool, shift: float
 
 def _offsets(batch: int, reach: int, generator: torch.Generator) -> Tensor:
     return torch.randint(-reach, reach + 1, (batch,), generator=generator)
-

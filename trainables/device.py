@@ -16,13 +16,6 @@ def pick(gpus: float) -> torch.device:
     return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
 
 
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 runs in hardware; where it is emulated it is hundreds of times slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
 def cpu_name() -> str:
     """The processor's name as its maker gives it."""
     with suppress(OSError):

@@ -1,8 +1,8 @@
 """Training of one image classifier: the task's Config, its data, and the epoch loop. Plain torch, no ray.
 
-    loop = Loop(Config(lr=1e-3, train_size=500), "resnet18", {"image_size": 32}, "none", data, torch.device("cpu"))
-    while loop.epoch < loop.config.epochs:
-        print(loop.run_epoch())
+loop = Loop(Config(lr=1e-3, train_size=500), "resnet18", {"image_size": 32}, "none", data, torch.device("cpu"))
+while loop.epoch < loop.config.epochs:
+    print(loop.run_epoch())
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import models
+from models.precision import has_bfloat16
 from models.preprocessing import prepare
 from trainables import device as hardware
 from trainables import timing
@@ -144,7 +145,7 @@ class Loop:
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
-        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
     def run_epoch(self) -> dict[str, Any]:
@@ -227,7 +228,7 @@ class Loop:
 
     @property
     def uses_bfloat16(self) -> bool:
-        return self.config.bfloat16 and hardware.has_bfloat16(self.device)
+        return self.config.bfloat16 and has_bfloat16(self.device)
 
     @torch.inference_mode()
     def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import ray._raylet
 import torch
 from ray import tune
-from ray._raylet import setproctitle
 
 from trainables import device as hardware
 
@@ -44,7 +44,7 @@ class StudyTrial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         begin = time.perf_counter()
         # The dashboard and `ps` list workers by this title. (An actor's repr is asked once, but workers are reused.)
-        setproctitle(f"ray::{self.settings['trial']}")
+        ray._raylet.setproctitle(f"ray::{self.settings['trial']}")  # type: ignore[attr-defined]
         try:
             if self.loop is None:
                 self._start()

@@ -28,9 +28,7 @@ class Images:
         if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
             raise DataError(f"images must be (N, H, W, 3) uint8, not {self.images.shape} {self.images.dtype}")
         if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
-            raise DataError(
-                f"labels must be ({len(self.images)},) int64, not {self.labels.shape} {self.labels.dtype}"
-            )
+            raise DataError(f"labels must be ({len(self.images)},) int64, not {self.labels.shape} {self.labels.dtype}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -50,9 +48,7 @@ class ImageData:
 def names() -> tuple[str, ...]:
     """The data sets that have a file here."""
     modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(
-        sorted(name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "load"))
-    )
+    return tuple(sorted(name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "load")))
 
 
 def load(data: str, data_dir: Path = Path("data"), image_size: int = 224, seed: int = 0) -> ImageData:

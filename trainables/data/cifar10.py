@@ -98,7 +98,7 @@ def _read_batch(name: str, place: Path, read: Callable[[str], bytes]) -> tuple[n
             raise ValueError(f"'data' is {rows.dtype} {rows.shape} for {len(labels)} labels")
         if not np.isin(labels, np.arange(len(CLASSES))).all():
             raise ValueError("labels are not all from 0 to 9")
-    except Exception as error:  # noqa: BLE001 - a damaged pickle raises nearly anything
+    except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         raise DataError(f"{place}, {name}: not a CIFAR-10 batch ({problem}); replace it") from None
     planes = rows.reshape(-1, 3, _SIDE, _SIDE)  # (N, 3, 32, 32), colour planes one after another

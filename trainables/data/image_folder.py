@@ -9,14 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from models.image_files import EXTENSIONS, is_image
 from trainables.data import DataError, ImageData
 from trainables.data.cache import cached
 from trainables.data.decode import Encoded, decode_splits
 from trainables.data.splits import split_named, train_and_test
-
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif")
-)
 
 _EXPECTED = "expected train/<class>/*.jpg and test/<class>/*.jpg, <class>/*.jpg, or *.parquet"
 
@@ -26,9 +23,7 @@ def read(folder: Path, image_size: int, seed: int) -> ImageData:
     train_folder, test_folder, note = _split_folders(folder)
     classes = [path.name for path in _subfolders(train_folder)]
     if len(classes) < 2:
-        raise DataError(
-            f"{train_folder}: {len(classes)} class folder(s), at least two are needed; {_EXPECTED}"
-        )
+        raise DataError(f"{train_folder}: {len(classes)} class folder(s), at least two are needed; {_EXPECTED}")
     train = _list_images(train_folder, classes)
     test = _list_images(test_folder, classes) if test_folder is not None else None
 
@@ -43,9 +38,7 @@ def read(folder: Path, image_size: int, seed: int) -> ImageData:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
-    )
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path | None, str]:
@@ -53,7 +46,7 @@ def _split_folders(folder: Path) -> tuple[Path, Path | None, str]:
     for path in _subfolders(folder):
         split = split_named(path.name) if path.name.isalpha() else None
         # a folder with images right in it is a class that happens to be called "train"
-        if split is not None and not any(_is_image(inside) for inside in path.iterdir()):
+        if split is not None and not any(is_image(inside) for inside in path.iterdir()):
             found[split] = path
     return train_and_test(found if found.keys() & {"train", "test"} else {"train": folder}, folder)
 
@@ -68,7 +61,7 @@ def _list_images(folder: Path, classes: list[str]) -> Encoded:
     for subfolder in subfolders:
         if subfolder.name not in classes:
             raise DataError(f"{subfolder}: class not among the training classes ({', '.join(classes[:10])})")
-        inside = sorted(path for path in subfolder.rglob("*") if _is_image(path))
+        inside = sorted(path for path in subfolder.rglob("*") if is_image(path))
         if not inside:
             raise DataError(
                 f"{subfolder}: class without an image (*{', *'.join(sorted(EXTENSIONS))}); add or remove it"
@@ -76,7 +69,3 @@ def _list_images(folder: Path, classes: list[str]) -> Encoded:
         paths += inside
         labels += [classes.index(subfolder.name)] * len(inside)
     return Encoded(paths, [str(path) for path in paths], np.array(labels, dtype=np.int64))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()

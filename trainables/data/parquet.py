@@ -41,9 +41,7 @@ def holds_parquet(folder: Path) -> bool:
     return bool(_files(folder))
 
 
-def read(
-    folder: Path, image_size: int, seed: int, name: str | None = None, classes: Sequence[str] = ()
-) -> ImageData:
+def read(folder: Path, image_size: int, seed: int, name: str | None = None, classes: Sequence[str] = ()) -> ImageData:
     """Read a folder of files; `classes` names integer labels if the files do not. Raises DataError."""
     train_files, test_files, note = _find_splits(folder)
     name = name or folder.resolve().name
@@ -105,9 +103,7 @@ def _read_file(file: Path) -> _Rows:
         label_column = _pick(file, schema, "label", _is_label, _LABEL_COLUMNS)
         table = pq.read_table(file, columns=[image_column, label_column])
     except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}); replace it"
-        ) from None
+        raise DataError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}); replace it") from None
     images = table.column(image_column)
     if pa.types.is_struct(images.type):
         images = pc.struct_field(images, "bytes")
@@ -146,9 +142,7 @@ def _pick(
     usual = [name for name in usual_names if name in fitting]
     if usual or len(fitting) == 1:
         return (usual or fitting)[0]
-    problem = (
-        f"several columns could be the {what} ({', '.join(fitting)})" if fitting else f"no {what} column"
-    )
+    problem = f"several columns could be the {what} ({', '.join(fitting)})" if fitting else f"no {what} column"
     raise DataError(f"{file}: {problem} among {', '.join(schema.names)}; name it {usual_names[0]!r}")
 
 
@@ -164,9 +158,7 @@ def _classes(folder: Path, train: _Rows, given: Sequence[str]) -> tuple[list[Any
     labels: list[Any] = sorted(set(train.labels))
     integers = isinstance(labels[0], int)
     if integers and labels[0] < 0:
-        raise DataError(
-            f"{folder}: training label {labels[0]}, which hubs give unlabelled rows; drop these rows"
-        )
+        raise DataError(f"{folder}: training label {labels[0]}, which hubs give unlabelled rows; drop these rows")
     names = [str(label) for label in labels]
     if integers and (train.class_names or given):
         names = list(train.class_names or given)
@@ -183,9 +175,5 @@ def _encoded(rows: _Rows, labels: list[Any], names: list[str]) -> Encoded:
     positions = {label: position for position, label in enumerate(labels)}
     for where, label in zip(rows.where, rows.labels, strict=True):
         if label not in positions:
-            raise DataError(
-                f"{where}: label {label!r} is none of the training classes ({', '.join(names[:10])})"
-            )
-    return Encoded(
-        rows.images, rows.where, np.array([positions[label] for label in rows.labels], dtype=np.int64)
-    )
+            raise DataError(f"{where}: label {label!r} is none of the training classes ({', '.join(names[:10])})")
+    return Encoded(rows.images, rows.where, np.array([positions[label] for label in rows.labels], dtype=np.int64))

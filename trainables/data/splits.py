@@ -31,9 +31,7 @@ def train_and_test(found: Mapping[str, T], where: Path) -> tuple[T, T | None, st
     validation images from train, so that every data set is treated alike.
     """
     if "train" not in found:
-        raise DataError(
-            f"{where}: a {' and a '.join(sorted(found))} split but no train split; add one named 'train'"
-        )
+        raise DataError(f"{where}: a {' and a '.join(sorted(found))} split but no train split; add one named 'train'")
     if "test" in found:
         return found["train"], found["test"], ""
     if "validation" in found:

@@ -1,0 +1,42 @@
+# make study: set up and run the embedded default study.  make test: set up and run the fast tests.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: setup study test test-all lint notebooks lock
+.DEFAULT_GOAL := study
+
+setup: $(INSTALLED)
+
+# The lock file holds exact versions; as constraints they also fit machines that need fewer packages.
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $@
+
+study: setup
+	$(BIN)/python run_study.py --space digits_compare $(if $(wildcard results/digits_compare/study.yaml),--resume)
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# make notebooks STUDY=results/NAME opens them on that study.
+notebooks: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[notebooks]'
+	$(if $(STUDY),STUDY=$(STUDY)) $(BIN)/jupyter lab analysis/notebooks
+
+# After a change of pyproject.toml: new exact versions, from a fresh environment.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --editable '.[dev]' 'torch==2.14.1' 'torchvision==0.29.1'
+	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	rm -rf .venv-lock

@@ -1,0 +1,145 @@
+"use strict";
+// The page's behaviour: draws the figures in the page's colours, switches models, speed measures and scale, sorts tables.
+
+const FONT = "system-ui, sans-serif";
+const OPTIONS = {
+  responsive: true, displaylogo: false,
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+};
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const get = (name) => style.getPropertyValue(name).trim();
+  return { ink: get("--ink"), soft: get("--soft"), grid: get("--grid"), panel: get("--panel"), line: get("--line") };
+}
+
+function themed(layout) {
+  const { ink, soft, grid, panel, line } = colours();
+  const axis = { gridcolor: grid, linecolor: line, zeroline: false, automargin: true };
+  const out = {
+    ...layout,
+    showlegend: false, hovermode: "closest", autosize: true, margin: { l: 56, r: 16, t: 36, b: 48 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: FONT, size: 13 },
+    hoverlabel: { bgcolor: panel, bordercolor: line, font: { color: ink, family: FONT }, align: "left" },
+  };
+  for (const name of ["xaxis", "yaxis", "yaxis2"]) {
+    if (name !== "yaxis2" || layout.yaxis2) out[name] = { ...axis, ...(layout[name] || {}) };
+  }
+  return out;
+}
+
+// The points that no visible other one beats, and the step through them: between two points, whoever needs the first
+// one's speed can only take the second.
+function front(traces, gain) {
+  const points = [];
+  for (const trace of traces) {
+    if (trace.meta !== "choice" || trace.visible === false) continue;
+    trace.x.forEach((x, i) => { if (x !== null && trace.y[i] !== null) points.push([x, trace.y[i]]); });
+  }
+  points.sort((a, b) => (gain ? b[0] - a[0] : a[0] - b[0]) || b[1] - a[1]);
+  const best = [];
+  for (const point of points) if (!best.length || point[1] > best[best.length - 1][1]) best.push(point);
+  return { x: best.map((p) => p[0]), y: best.map((p) => p[1]) };
+}
+
+function labelled(text, control, swatch) {
+  const label = document.createElement("label");
+  if (control.type !== "select-one") label.append(control);
+  if (swatch) {
+    const patch = document.createElement("i");
+    patch.style.background = swatch;
+    label.append(patch);
+  }
+  label.append(text);
+  if (control.type === "select-one") label.append(control);
+  return label;
+}
+
+function checkbox(checked, changed) {
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = checked;
+  box.addEventListener("change", changed);
+  return box;
+}
+
+function begin(figure) {
+  const { data, layout, measures } = JSON.parse(figure.querySelector("script").textContent);
+  const plot = figure.querySelector(".plot");
+  const controls = figure.querySelector(".controls");
+  const hidden = new Set();
+  const swatches = new Map();
+  for (const trace of data) {
+    const own = trace.marker?.color || trace.line?.color;
+    if (trace.legendgroup && own && !swatches.has(trace.legendgroup)) swatches.set(trace.legendgroup, own);
+  }
+  let measure = 0;
+  let log = true;
+
+  function draw() {
+    const page = { ...layout };
+    const traces = data.map((trace, i) => ({
+      ...trace,
+      visible: !hidden.has(trace.legendgroup),
+      ...(measures ? { x: measures[measure].x[i] } : {}),
+    }));
+    if (measures) {
+      const { label, gain } = measures[measure];
+      traces.push({
+        name: "front", mode: "lines", hoverinfo: "skip", ...front(traces, gain),
+        line: { shape: gain ? "vh" : "hv", color: colours().ink, width: 1.5, dash: "dot" },
+      });
+      page.xaxis = { title: { text: `${label}${log ? " (log scale)" : ""}` }, type: log ? "log" : "linear" };
+    }
+    return Plotly.react(plot, traces, themed(page), OPTIONS);
+  }
+
+  if (measures) {
+    const choice = document.createElement("select");
+    measures.forEach(({ label }, i) => choice.append(new Option(label, i)));
+    choice.addEventListener("change", () => { measure = Number(choice.value); draw(); });
+    controls.append(labelled("speed measure", choice));
+    const scale = checkbox(true, () => { log = scale.checked; draw(); });
+    controls.append(labelled("log axis", scale));
+  }
+  if (swatches.size > 1) {
+    for (const [name, colour] of swatches) {
+      const box = checkbox(true, () => { box.checked ? hidden.delete(name) : hidden.add(name); draw(); });
+      controls.append(labelled(name, box, colour));
+    }
+  } else {
+    for (const [name, colour] of swatches) controls.append(labelled(name, "", colour));
+  }
+  draw();
+  return draw;
+}
+
+function sortable(table) {
+  const heads = [...table.querySelectorAll("th")];
+  heads.forEach((head, column) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const up = head.getAttribute("aria-sort") !== "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const key = (row) => {
+        const cell = row.cells[column];
+        return cell.dataset.sort === undefined ? cell.textContent : cell.dataset.sort === "" ? NaN : Number(cell.dataset.sort);
+      };
+      const body = table.tBodies[0];
+      const rows = [...body.rows].map((row) => [key(row), row]);
+      rows.sort(([a], [b]) => {
+        if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);  // what is unknown stays last
+        const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
+        return up ? order : -order;
+      });
+      body.append(...rows.map(([, row]) => row));
+    });
+  });
+}
+
+const redraws = [...document.querySelectorAll("figure")].map(begin);
+const redraw = () => redraws.forEach((draw) => draw());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+matchMedia("print").addEventListener("change", redraw);
+document.querySelectorAll("table").forEach(sortable);

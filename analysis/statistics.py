@@ -1,0 +1,151 @@
+"""Intervals and tests for accuracies: pure functions of numbers; comparison.py applies them to a study."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+EXACT_BELOW = 25  # disagreements: with more, the chi-square approximation is within rounding of the exact test
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+class McNemar(NamedTuple):
+    """`only_first` items only the first model got right, `only_second` only the second; `test` names how p was found."""
+
+    p: float
+    only_first: int
+    only_second: int
+    test: str
+
+
+def student_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of `values` (n,), such as the accuracies of n seeds; NaN for fewer than two.
+
+    mean ± t(n - 1) x s / sqrt(n): Student, "The probable error of a mean", 1908.
+    """
+    known = np.asarray(values, dtype=float)
+    if known.size < 2:
+        return Interval(float("nan"), float("nan"))
+    half = stats.t.ppf((1 + confidence) / 2, known.size - 1) * known.std(ddof=1) / np.sqrt(known.size)
+    return Interval(float(known.mean() - half), float(known.mean() + half))
+
+
+def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:
+    """Interval of the share that `right` of `total` independent items stands for (Wilson, 1927); total 0 says nothing."""
+    if total == 0:
+        return Interval(0.0, 1.0)
+    if not 0 <= right <= total:
+        raise ValueError(f"right must lie between 0 and total={total}, not {right}")
+    z2, share = stats.norm.ppf((1 + confidence) / 2) ** 2, right / total
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = np.sqrt(z2 * (share * (1 - share) / total + z2 / (4 * total**2))) / (1 + z2 / total)
+    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def accuracy_interval(accuracies: npt.ArrayLike, images: int, confidence: float = 0.95) -> Interval:
+    """Interval of a mean accuracy over both its seeds and its test images; NaN for fewer than two seeds.
+
+    accuracies: one a seed, all measured on the same `images` test images. The variance is that of the seeds, s^2 / n,
+    and that of the images, p (1 - p) / images; the degrees of freedom are Satterthwaite's (Biometrics Bulletin, 1946).
+    What seed and image do to each other is counted in both, so the interval errs on the wide side.
+    """
+    known = np.asarray(accuracies, dtype=float)
+    if known.size < 2 or images < 2:
+        return Interval(float("nan"), float("nan"))
+    mean = known.mean()
+    of_seeds, of_images = known.var(ddof=1) / known.size, mean * (1 - mean) / images
+    total = of_seeds + of_images
+    if total == 0:
+        return Interval(float(mean), float(mean))
+    freedom = total**2 / (of_seeds**2 / (known.size - 1) + of_images**2 / (images - 1))
+    half = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(total)
+    return Interval(max(0.0, float(mean - half)), min(1.0, float(mean + half)))
+
+
+def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
+    """Whether two models err on the same items alike; arguments (n,) say which items each got right.
+
+    Two-sided: exact (binomial) for fewer than `EXACT_BELOW` disagreements, else chi-square with continuity correction
+    (McNemar, Psychometrika 1947; Edwards, 1948).
+    """
+    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"two models are compared on the same items: got shapes {first.shape} and {second.shape}")
+    b, c = int((first & ~second).sum()), int((second & ~first).sum())
+    if b + c < EXACT_BELOW:
+        return McNemar(min(1.0, float(2 * stats.binom.cdf(min(b, c), b + c, 0.5))), b, c, "exact")
+    statistic = max(abs(b - c) - 1, 0) ** 2 / (b + c)
+    return McNemar(float(stats.chi2.sf(statistic, 1)), b, c, "chi-square")
+
+
+def welch(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Two-sided p of equal means over seeds, variances apart (Welch, 1947); NaN where either has fewer than two.
+
+    Seeds that all gave the same value leave no variance: then p is 1 for equal means, else 0.
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if min(a.size, b.size) < 2:
+        return float("nan")
+    if np.ptp(a) == 0 and np.ptp(b) == 0:
+        return float(a[0] == b[0])
+    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """p-values (n,) corrected for n tests, in the same order (Holm, 1979); a NaN stays NaN and does not count."""
+    p = np.asarray(p_values, dtype=float)
+    corrected = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else steps
+    return corrected
+
+
+def bootstrap_accuracies(right: Sequence[Bools], draws: int, random: np.random.Generator) -> Floats:
+    """Accuracies (draws, candidates) under resampling; `right[c]` (seeds, images) says what candidate c got right.
+
+    Each draw takes the images anew, the same for all candidates since they were tested on the same, and for each
+    candidate its seeds anew (Efron, 1979). With few seeds their share of the spread comes out (n - 1)/n too small.
+    """
+    images = right[0].shape[1]
+    every_run = np.concatenate(right).astype(np.float32)  # (runs, images)
+    first_run = np.cumsum([0, *(len(runs) for runs in right)])
+    accuracies = np.empty((draws, len(right)))
+    for draw in range(draws):
+        weights = np.bincount(random.integers(images, size=images), minlength=images).astype(np.float32)
+        by_run = every_run @ weights / images
+        for c, runs in enumerate(right):
+            accuracies[draw, c] = by_run[first_run[c] + random.integers(len(runs), size=len(runs))].mean()
+    return accuracies
+
+
+def front_probability(accuracies: npt.ArrayLike, speeds: npt.ArrayLike) -> Floats:
+    """Share of the draws (draws, candidates) in which each candidate is on the accuracy-speed front; speeds are fixed."""
+    drawn, speed = np.asarray(accuracies, dtype=float), np.asarray(speeds, dtype=float)
+    beaten = np.zeros(drawn.shape, dtype=bool)
+    for rival in range(drawn.shape[1]):
+        better = drawn[:, [rival]] > drawn
+        at_least = drawn[:, [rival]] >= drawn
+        beaten |= (at_least & (speed[rival] > speed)) | (better & (speed[rival] >= speed))
+    return (~beaten).mean(axis=0)
+
+
+def images_to_tell_apart(disagreement: float, difference: float, power: float = 0.8, level: float = 0.05) -> float:
+    """Test images that McNemar's test needs to find `difference` of accuracy where the models disagree on that share.
+
+    Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 1987.
+    """
+    if difference == 0:
+        return float("inf")
+    z_level, z_power = stats.norm.ppf(1 - level / 2), stats.norm.ppf(power)
+    gap = max(disagreement - difference**2, 0.0)
+    return float((z_level * np.sqrt(disagreement) + z_power * np.sqrt(gap)) ** 2 / difference**2)

@@ -1,0 +1,65 @@
+"""Fixtures that several test files share: the program as a user starts it, and one finished study."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+TINY = """
+description: two tiny models on digits
+data: {name: digits}
+objectives: [val_accuracy, inference_images_per_second]
+trials: 2
+checkpoint_seconds: 0
+confirm: {seeds: 2, candidates: 2}
+all_models:
+  epochs: 2
+  train_size: 300
+  batch_size: 32
+  image_size: 16
+  flip: false
+  search: {lr: {low: 1.0e-3, high: 1.0e-2, log: true}}
+models:
+  scratch_vit: {patch_size: 4, width: 32, depth: 2, heads: 2, feed_forward: 64, norm: pre}
+  vit_tome:
+    architecture: vit_tiny_patch16_224
+    patch_size: 4
+    embed_dim: 32
+    depth: 2
+    num_heads: 2
+    search: {tome_ratio: [0.0, 0.5]}
+"""
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run_study() -> Program:
+    """Start run_study.py with these arguments in a folder, as a user would; output is captured."""
+
+    def run(*arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "run_study.py"), *map(str, arguments)]
+        environment = os.environ | {"COLUMNS": "120"}
+        return subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished study of scratch_vit and vit_tome on digits: all three phases, two seeds confirmed."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(TINY)
+    result = run_study("--space", "tiny.yaml", cwd=folder)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "results" / "tiny"

@@ -1,0 +1,313 @@
+"""The program as a person meets it: one command, its folder, its interruptions, its refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, SHARED, TINY, Program
+
+LONG = """
+description: enough epochs to be killed in the middle of
+data: {name: digits}
+objectives: [val_accuracy]
+phases: [search]
+trials: 3
+checkpoint_seconds: 0
+early_stopping: {grace_epochs: 2, reduction_factor: 2}
+all_models:
+  epochs: 6
+  train_size: 600
+  batch_size: 16
+  image_size: 16
+  flip: false
+  search: {lr: {low: 1.0e-3, high: 1.0e-2, log: true}}
+models:
+  scratch_vit: {patch_size: 4, width: 32, depth: 2, heads: 2, feed_forward: 64, norm: pre}
+  vit: {architecture: vit_tiny_patch16_224, patch_size: 4, embed_dim: 32, depth: 2, num_heads: 2}
+"""
+
+
+@pytest.fixture
+def copied(tiny_study: Path, tmp_path: Path) -> Path:
+    """A working folder of its own with the finished tiny study and its space."""
+    shutil.copytree(tiny_study, tmp_path / "results" / "tiny")
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+def one_error(result: subprocess.CompletedProcess[str]) -> str:
+    """The message of a refusal: exit status 2, one line, no traceback."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def test_a_study_leaves_the_folder_of_the_contract(tiny_study: Path) -> None:
+    for name in ("study.yaml", "environment.json", "study.db", "trials.csv", "epochs.csv", "profile.csv"):
+        assert (tiny_study / name).stat().st_size > 0, name
+    assert (tiny_study / "figures" / "accuracy_vs_speed.png").read_bytes().startswith(b"\x89PNG")
+    trials = pd.read_csv(tiny_study / "trials.csv")
+    assert Counter(trials[["phase", "model", "state"]].itertuples(index=False, name=None)) == {
+        ("search", "scratch_vit", "complete"): 2,
+        ("search", "vit_tome", "complete"): 2,
+        ("confirm", "scratch_vit", "complete"): 2,
+        ("confirm", "vit_tome", "complete"): 2,
+    }
+    assert trials.trial.is_unique and set(trials.trial[trials.phase == "search"]) >= {"scratch_vit-000", "vit_tome-001"}
+    assert set(trials.data) == {"digits (scikit-learn)"} and set(trials.weights) == {"none"}
+    assert (trials.inference_images_per_second > 0).all() and (trials.train_seconds > 0).all()
+    epochs = pd.read_csv(tiny_study / "epochs.csv")
+    assert epochs.columns[:4].tolist() == ["trial", "model", "phase", "epoch"] and len(epochs) == 16
+    assert epochs.columns.str.startswith("contended_").sum() == 3
+    profile = pd.read_csv(tiny_study / "profile.csv")
+    assert len(profile[profile.phase == "profile"]) == 3  # scratch_vit, and vit_tome at two ratios
+    environment = json.loads((tiny_study / "environment.json").read_text())
+    assert environment["versions"]["ray"] and environment["data"]["test"] == 359
+    assert set(environment["duration_seconds"]) == {"profile", "search", "confirm"}
+
+
+def test_only_confirmed_trials_have_seen_the_test_split_and_each_with_its_own_seed(tiny_study: Path) -> None:
+    trials = pd.read_csv(tiny_study / "trials.csv")
+    confirmed = trials[trials.phase == "confirm"]
+    assert trials[trials.phase == "search"].test_accuracy.isna().all() and confirmed.test_accuracy.notna().all()
+    assert confirmed.groupby("candidate").seed.nunique().tolist() == [2, 2]
+    assert not set(confirmed.seed) & set(trials[trials.phase == "search"].seed)
+
+
+def test_optuna_opens_the_ledger_with_one_study_a_cell(tiny_study: Path) -> None:
+    names = optuna.get_all_study_names(f"sqlite:///{tiny_study / 'study.db'}")
+    assert sorted(names) == ["confirm scratch_vit", "confirm vit_tome", "profile", "scratch_vit", "vit_tome"]
+
+
+def test_checkpoints_are_kept_for_what_can_be_exported_and_no_more(tiny_study: Path) -> None:
+    trials = pd.read_csv(tiny_study / "trials.csv")
+    kept = {path.stem for path in (tiny_study / "checkpoints").glob("*")}
+    assert kept == set(trials.trial[trials.phase == "confirm"]) | set(trials.candidate.dropna())
+
+
+def test_an_existing_study_is_not_overwritten(copied: Path, run_study: Program) -> None:
+    assert "--resume" in one_error(run_study("--space", "tiny.yaml", cwd=copied))
+
+
+def test_resuming_a_finished_study_shows_its_table_and_trains_nothing(copied: Path, run_study: Program) -> None:
+    before = (copied / "results" / "tiny" / "trials.csv").read_text()
+    result = run_study("--name", "tiny", "--resume", cwd=copied)
+    assert result.returncode == 0, result.stderr
+    assert "scratch_vit" in result.stdout and "running" not in result.stdout
+    assert (copied / "results" / "tiny" / "trials.csv").read_text() == before
+
+
+def test_a_changed_space_is_refused_and_more_trials_extend_the_study(copied: Path, run_study: Program) -> None:
+    (copied / "tiny.yaml").write_text(TINY.replace("width: 32", "width: 64"))
+    message = one_error(run_study("--space", "tiny.yaml", "--resume", cwd=copied))
+    assert "models.scratch_vit.width: 32 -> 64" in message
+    assert "epochs" in one_error(run_study("--name", "tiny", "--resume", "--epochs", 9, cwd=copied))
+    old = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
+    result = run_study("--name", "tiny", "--resume", "--trials", 3, cwd=copied)
+    assert result.returncode == 0, result.stderr
+    new = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
+    assert (new.phase == "search").sum() == 6
+    assert (new.loc[old.index].val_accuracy == old.val_accuracy).all()
+
+
+def test_dry_run_prints_the_study_and_leaves_nothing(tmp_path: Path, run_study: Program) -> None:
+    result = run_study("--space", "digits_compare", "--trials", 7, "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert yaml.safe_load(result.stdout)["trials"] == 7 and "# 28 search trials" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_spaces_names_them_without_loading_torch(run_study: Program, tmp_path: Path) -> None:
+    result = run_study("--list-spaces", cwd=tmp_path)
+    for name in ("digits_compare", "cifar_compare", "cifar_small", "scratch_vit_scaling", "tome_tradeoff"):
+        assert f"{name}: " in result.stdout
+    code = "import sys, run_study; run_study._print_spaces(); assert not {'torch', 'ray', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--space"]),
+        (["--space", "digit_compare"], ["did you mean 'digits_compare'"]),
+        (["--space", "nowhere.yaml"], ["nowhere.yaml", "no such file"]),
+        (["--spaec", "digits_compare"], ["--spaec", "--space"]),
+        (["--space", "digits_compare", "--trials", "many"], ["--trials", "integer"]),
+        (["--space", "digits_compare", "--set", "trials"], ["--set", "key=value"]),
+        (["--space", "digits_compare", "--set", "models.vit.deep=3"], ["deep", "did you mean 'depth'"]),
+        (["--space", "digits_compare", "--set", "trials.x=3"], ["trials"]),
+        (["--space", "digits_compare", "--time-budget", "soon"], ["time_budget", "30m"]),
+        (["--space", "digits_compare", "--data", "digts"], ["digts", "digits"]),
+        (["--space", "digits_compare", "--data", "."], ["image"]),
+        (["--space", "cifar_small"], ["cifar", "--data-dir"]),
+        (["--space", "cifar_compare", "--data", "digits", "--set", "all_models.train_size=100"], ["--weights"]),
+        (["--space", "digits_compare", "--weights", "x.pt"], ["--weights", "no model"]),
+        (["--space", "digits_compare", "--cpus-per-trial", "512"], ["512", "--cpus-per-trial"]),
+        (["--space", "digits_compare", "--gpus-per-trial", "64"], ["64", "--gpus-per-trial"]),
+        (["--space", "digits_compare", "--set", "all_models.train_size=5000"], ["5000", "1150"]),
+        (["--space", "digits_compare", "--name", "a/b"], ["--name"]),
+        (["--space", "digits_compare", "--address", "127.0.0.1:1"], ["127.0.0.1:1"]),
+        (["--space", "digits_compare", "--storage", "nosql://x"], ["nosql://x"]),
+        (["--name", "nothing", "--resume"], ["nothing", "--space"]),
+    ],
+)
+def test_nonsense_gets_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, run_study: Program, arguments: list[str], words: list[str]
+) -> None:
+    message = one_error(run_study(*arguments, cwd=tmp_path))
+    for word in words:
+        assert word in message
+    assert not list(tmp_path.rglob("trials.csv"))
+
+
+def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path, run_study: Program) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    assert "results" in one_error(run_study("--space", "digits_compare", cwd=tmp_path))
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "run_study.py"), *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def recorded_epochs(folder: Path) -> int:
+    """The epochs that the ledger of the study holds so far."""
+    if not (folder / "study.db").exists():
+        return 0
+    url = f"sqlite:///{folder / 'study.db'}"
+    try:
+        studies = [optuna.load_study(study_name=n, storage=url) for n in optuna.get_all_study_names(url)]
+        return sum(key.startswith("epoch_") for s in studies for t in s.trials for key in t.user_attrs)
+    except Exception:  # the other process is just creating the tables
+        return 0
+
+
+def wait_for_epochs(process: subprocess.Popen[str], folder: Path, epochs: int) -> None:
+    deadline = time.monotonic() + 120
+    while recorded_epochs(folder) < epochs and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def check_resumed(before: pd.DataFrame, after: pd.DataFrame, epochs: pd.DataFrame) -> None:
+    """Every finished trial kept once, the number of trials exact, no epoch missing or twice, decisions consistent."""
+    assert Counter(after.cell) == {"scratch_vit": 3, "vit": 3}
+    assert set(after.state) <= {"complete", "pruned"} and after.trial.is_unique
+    finished = before[before.state != "running"].set_index("trial")
+    kept = after.set_index("trial").loc[finished.index]
+    assert (kept.val_accuracy == finished.val_accuracy).all() and (kept.state == finished.state).all()
+    counts = epochs.groupby("trial").epoch.agg(list)
+    for trial in after.itertuples():
+        assert counts[trial.trial] == list(range(1, trial.epochs + 1))
+        assert trial.epochs == 6 if trial.state == "complete" else trial.epochs in (2, 4)
+    for _, cell in after.groupby("cell"):
+        assert (cell.state == "complete").any()
+
+
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
+def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path, run_study: Program, attempt: int) -> None:
+    (tmp_path / "long.yaml").write_text(LONG)
+    folder = tmp_path / "results" / "long"
+    process = start(tmp_path, "--space", "long.yaml")
+    wait_for_epochs(process, folder, random.Random().randint(1, 24))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = pd.read_csv(folder / "trials.csv") if (folder / "trials.csv").exists() else pd.DataFrame(columns=["state"])
+    had = recorded_epochs(folder)
+    result = run_study("--name", "long", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert recorded_epochs(folder) >= had
+    check_resumed(before, pd.read_csv(folder / "trials.csv"), pd.read_csv(folder / "epochs.csv"))
+
+
+def test_ctrl_c_records_everything_says_how_to_go_on_and_the_lock_keeps_a_second_run_out(
+    tmp_path: Path, run_study: Program
+) -> None:
+    (tmp_path / "long.yaml").write_text(LONG.replace("checkpoint_seconds: 0", "checkpoint_seconds: 3600"))
+    folder = tmp_path / "results" / "long"
+    process = start(tmp_path, "--space", "long.yaml")
+    wait_for_epochs(process, folder, 2)
+    assert "another run" in one_error(run_study("--name", "long", "--resume", cwd=tmp_path))
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "--resume" in output and "Traceback" not in output
+    before = pd.read_csv(folder / "trials.csv")
+    running = before[before.state == "running"]
+    for trial in running.itertuples():  # saved at the stop, although the next checkpoint was an hour away
+        if trial.epochs:
+            assert (folder / "checkpoints" / f"{trial.trial}.pt").exists()
+    result = run_study("--name", "long", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    check_resumed(before, pd.read_csv(folder / "trials.csv"), pd.read_csv(folder / "epochs.csv"))
+
+
+def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goes_on(
+    tmp_path: Path, run_study: Program
+) -> None:
+    """One model diverges by its learning rate; the other one's trials are unharmed. Alone, it is exit status 1."""
+    space = yaml.safe_load(TINY)
+    space |= {"objectives": ["val_accuracy"], "phases": ["search"]}
+    space["models"]["scratch_vit"] |= {"lr": 1e30, "gradient_clip": 0, "warmup_epochs": 0}
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(space))
+    result = run_study("--space", "both.yaml", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_csv(tmp_path / "results" / "both" / "trials.csv")
+    assert Counter(trials[["model", "state"]].itertuples(index=False, name=None)) == {
+        ("scratch_vit", "failed"): 2,
+        ("vit_tome", "complete"): 2,
+    }
+    assert trials.error.dropna().str.contains("diverged: the .* loss of epoch").all()
+    del space["models"]["vit_tome"]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(space))
+    assert run_study("--space", "one.yaml", cwd=tmp_path).returncode == 1
+
+
+def test_a_time_budget_ends_the_search_early(tmp_path: Path, run_study: Program) -> None:
+    (tmp_path / "long.yaml").write_text(LONG)
+    result = run_study("--space", "long.yaml", "--time-budget", "1s", cwd=tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "time budget" in result.stdout
+    result = run_study("--name", "long", "--resume", "--time-budget", "1h", "--trials", "1", cwd=tmp_path)
+    assert result.returncode == 0 and len(pd.read_csv(tmp_path / "results" / "long" / "trials.csv")) == 2
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "cifar10").exists(), reason="needs ../shared/data/cifar10, which is absent")
+def test_a_folder_of_real_images_runs_on_a_pretrained_backbone(tmp_path: Path, run_study: Program) -> None:
+    """Hub-style Parquet and a real weights file: two epochs at a low resolution, for the machinery alone."""
+    saliency = SHARED / "weights" / "vit_small_patch14_saliency.safetensors"
+    space = {
+        "description": "real data and weights", "data": {"name": str(SHARED / "data" / "cifar10"), "validation": 50},
+        "objectives": ["val_accuracy"], "phases": ["search"], "trials": 1, "early_stopping": None,
+        "models": {"vit": {
+            "architecture": "vit_small_patch14_dinov2", "image_size": 28, "weights": str(saliency), "epochs": 1,
+            "train_size": 20, "batch_size": 10, "lr": 1e-4,
+        }},
+    }  # fmt: skip
+    (tmp_path / "real.yaml").write_text(yaml.safe_dump(space))
+    result = run_study("--space", "real.yaml", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    [trial] = pd.read_csv(tmp_path / "results" / "real" / "trials.csv").itertuples()
+    assert trial.weights == "file:vit_small_patch14_saliency.safetensors" and "Parquet" in trial.data
+
+
+def test_nothing_of_ray_is_left_running() -> None:
+    """Runs last in this file: every study above has stopped what it started."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            command = (path.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        assert not (b"raylet" in command and str(os.getpid()).encode() in path.read_bytes()), command
