@@ -34,9 +34,11 @@ notebooks: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[notebooks]'
 	$(if $(STUDY),STUDY=$(STUDY)) $(BIN)/jupyter lab analysis/notebooks
 
-# After a change of pyproject.toml: new exact versions, from a fresh environment.
+# After a change of pyproject.toml: the newest versions that fit together, without installing them.
 lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --editable '.[dev]' 'torch==2.14.1' 'torchvision==0.29.1'
-	.venv-lock/bin/python -m pip freeze --exclude-editable > requirements.lock
-	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report .venv/lock.json '.[dev,notebooks]'
+	$(BIN)/python -c 'import json; \
+	    items = [i["metadata"] for i in json.load(open(".venv/lock.json"))["install"]]; \
+	    print(*sorted("{name}=={version}".format(**i) for i in items if i["name"] != "vision-study"), sep="\n")' \
+	    > requirements.lock

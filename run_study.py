@@ -39,6 +39,7 @@ def main(
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs, for every model.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or host:port.")] = None,
     storage: Annotated[str | None, typer.Option(metavar="URL", help="Optuna storage instead of study.db.")] = None,
+    mlflow: Annotated[str | None, typer.Option(metavar="URI", help="Log the trials to MLflow at the end.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue or extend an existing study.")] = False,
 ) -> None:
     """Find which model gives the best accuracy for the speed you need, on your images and your hardware."""
@@ -52,7 +53,8 @@ def main(
     if dry_run:
         _print_dry_run(spec)
         return
-    raise typer.Exit(_run(spec, raw_space, folder, data_dir, address, storage, gpus_per_trial))
+    options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
+    raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
 
 
 def _overrides(
@@ -152,33 +154,45 @@ def _check(spec: StudySpec, where: str) -> None:
 
 def _run(
     spec: StudySpec,
-    raw_space: dict[str, Any],
+    space: dict[str, Any],
     folder: Path,
     data_dir: Path,
-    address: str | None,
-    storage: str | None,
-    gpus_per_trial: float | None,
+    options: dict[str, Any],
+    mlflow: str | None,
 ) -> int:
+    """Run the study and show what came of it; the exit status."""
     from rich.console import Console
 
-    import analysis
-    from analysis.plots import accuracy_vs_speed
-    from analysis.summary import print_summary
     from study.runner import Options, run_study
 
     console = Console()
-    options = Options(folder, data_dir, address, storage, raw_space, needs_gpu=bool(gpus_per_trial))
-    finished = run_study(spec, options, console)
-    study = analysis.load(folder)
-    (folder / "figures").mkdir(exist_ok=True)
-    if (study.trials["state"] == "complete").any():
-        accuracy_vs_speed(study, folder / "figures" / "accuracy_vs_speed.png")
-    print_summary(study, console)
+    finished = run_study(spec, Options(folder, data_dir, space=space, **options), console)
+    concluded = _conclude(folder, console)
+    if mlflow is not None:
+        from analysis.mlflow_log import log_study
+
+        console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {mlflow}", markup=False)
     if not finished:
         console.print(f"Interrupted; everything is recorded. Go on with --name {folder.name} --resume", markup=False)
         return 130
-    console.print(f"Study folder: {folder}", highlight=False, markup=False)
-    return 0 if (study.trials["state"] == "complete").any() else 1
+    return 0 if concluded else 1
+
+
+def _conclude(folder: Path, console: Any) -> bool:
+    """The table, the pictures and the report of a study folder; whether any trial was completed."""
+    import analysis
+    from analysis.plot_curves import write_figures
+    from analysis.report import write_report
+    from analysis.summary import print_summary
+
+    study = analysis.load(folder)
+    complete = bool((study.trials["state"] == "complete").any())
+    if complete:
+        write_figures(study, folder / "figures")
+    report = write_report(folder)
+    print_summary(study, console)
+    console.print(f"Study folder: {folder}; report: {report}", highlight=False, markup=False)
+    return complete
 
 
 def _print_spaces() -> None:

@@ -120,8 +120,8 @@ def comparisons(study: Study) -> pd.DataFrame:
     """One row a pair of confirmed candidates of the same study, the more accurate one first.
 
     `p_images` (McNemar; `mcnemar` says which form: exact or chi-square), `p_seeds` (Welch), `p` the larger of those that
-    could be had, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`: test images with which McNemar's
-    test would find this difference four times in five; NaN where there is none.
+    could be had, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`:
+    test images with which McNemar's test would find this difference four times in five; NaN where there is none.
     """
     test = f"test_{quality(study)}"
     right = answers_right(study)

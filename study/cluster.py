@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import warnings
 from typing import Any
 
@@ -28,6 +29,8 @@ def connect(address: str | None, console: Console) -> None:
             f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
             "start it on a machine of the cluster with --address auto"
         )
+    if address not in (None, "auto", "local"):
+        _answers(address)
     try:
         if address is None:
             # RAY_ADDRESS would make a plain init join a cluster that was not asked for.
@@ -41,6 +44,18 @@ def connect(address: str | None, console: Console) -> None:
         ) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
+
+
+def _answers(address: str) -> None:
+    """UserError if nothing listens at host:port; Ray itself would keep trying for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"--address {address}: nothing answers there ({error}); write auto or host:port of a running Ray cluster, "
+            "or leave the option out to start Ray here"
+        ) from error
 
 
 def nodes() -> list[dict[str, float]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_study import trial_row, write_study, write_tables
+from fake_study import confirmed_study, trial_row, write_study, write_tables
 
 from analysis import cli
 
@@ -129,6 +129,9 @@ def test_a_table_from_confirmed_candidates(ask, tmp_path: Path) -> None:
         (["pareto", "DIR", "--x", "lr"], "lr:max"),
         (["pareto", "DIR", "--x", "lr:up"], "max or min, not 'up'"),
         (["pareto", "DIR", "--x", "val_accuracy"], "different columns"),
+        (["report", "nowhere"], "nowhere: no such folder"),
+        (["report", "DIR", "--to", "/dev/null/report.html"], "the report cannot be written"),
+        (["figures", "DIR", "--to", "/dev/null/figures"], "the figures cannot be written"),
     ],
 )
 def test_nonsense_gets_one_line_and_status_2(ask, folder: Path, args: list[str], message: str) -> None:
@@ -142,3 +145,34 @@ def test_without_a_question_it_explains_itself(ask) -> None:
     status, out, _ = ask()
     assert status == 0
     assert all(command in out for command in ("table", "pareto", "best"))
+
+
+def test_report_and_figures_say_where_they_are(ask, folder: Path, tmp_path: Path) -> None:
+    assert ask("report", folder)[:2] == (0, f"{folder / 'report.html'}\n")
+    assert ask("report", folder, "--to", tmp_path / "new" / "page.html")[0] == 0
+    assert (tmp_path / "new" / "page.html").stat().st_size > 1e6
+    status, out, _ = ask("figures", folder)
+    assert status == 0
+    assert {Path(line).name for line in out.splitlines()} >= {"accuracy_vs_speed.png", "learning_curves.png"}
+    assert all(Path(line).exists() for line in out.splitlines())
+
+
+def test_compare_lists_every_pair(ask, folder: Path, tmp_path: Path) -> None:
+    status, out, _ = ask("compare", confirmed_study(tmp_path / "confirmed"), "--format", "json")
+    assert status == 0
+    assert [row["differ"] for row in json.loads(out)].count(False) == 1
+    assert "nothing to compare" in ask("compare", folder)[2]
+
+
+def test_importance_without_a_ledger_says_so(ask, folder: Path) -> None:
+    status, _, err = ask("importance", folder)
+    assert status == 0
+    assert "no study.db" in err
+
+
+def test_best_is_chosen_by_validation_and_shows_the_test(ask, tmp_path: Path) -> None:
+    status, out, _ = ask("best", confirmed_study(tmp_path / "confirmed"), "--format", "json")
+    assert status == 0
+    top = json.loads(out)[0]
+    assert (top["trial"], top["val_accuracy"]) == ("vit-000", 0.95)
+    assert "test_accuracy" in top

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
@@ -34,11 +34,13 @@ def test_student_interval_of_three_seeds_by_hand() -> None:
     assert student_interval([0.90, 0.92, 0.94]) == pytest.approx((0.92 - half, 0.92 + half), **EXACT)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
 def test_student_interval_agrees_with_statsmodels(values: list[float]) -> None:
     assert student_interval(values) == pytest.approx(DescrStatsW(values).tconfint_mean(), **EXACT)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_interval_agrees_with_statsmodels(counted: tuple[int, int]) -> None:
     right, total = counted
@@ -75,6 +77,7 @@ def test_interval_over_seeds_and_images_covers_as_often_as_it_says() -> None:
     assert 0.94 < covered / 2000 < 1
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5))
 def test_mcnemar_agrees_with_statsmodels(only_first: int, only_second: int, both: int) -> None:
     first = [True] * only_first + [False] * only_second + [True] * both
@@ -100,6 +103,7 @@ def test_mcnemar_by_hand() -> None:
         mcnemar([True], [True, False])
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], **EXACT)
@@ -115,6 +119,7 @@ def test_welch_agrees_with_scipy() -> None:
     assert welch([0.9, 0.9], [0.8, 0.8]) == 0
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=6))
 def test_front_probability_of_one_draw_is_the_front(points: list[tuple[int, int]]) -> None:
     accuracies, speeds = zip(*points, strict=True)
