@@ -29,15 +29,18 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# make notebooks STUDY=results/NAME opens them on that study.
+# make notebooks STUDY=results/NAME opens them on that study. Jupyter has an environment of its own: among what it brings
+# is a JSON checker that would add seconds to every start of a Ray worker.
 notebooks: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[notebooks]'
-	$(if $(STUDY),STUDY=$(STUDY)) $(BIN)/jupyter lab analysis/notebooks
+	$(PYTHON) -m venv .venv-jupyter
+	.venv-jupyter/bin/python -m pip install --quiet --disable-pip-version-check 'jupyterlab>=4'
+	$(BIN)/python -m ipykernel install --prefix .venv-jupyter --name python3 >/dev/null
+	$(if $(STUDY),STUDY=$(STUDY)) .venv-jupyter/bin/jupyter lab analysis/notebooks
 
 # After a change of pyproject.toml: the newest versions that fit together, without installing them.
 lock:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report .venv/lock.json '.[dev,notebooks]'
+	$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report .venv/lock.json '.[dev]'
 	$(BIN)/python -c 'import json; \
 	    items = [i["metadata"] for i in json.load(open(".venv/lock.json"))["install"]]; \
 	    print(*sorted("{name}=={version}".format(**i) for i in items if i["name"] != "vision-study"), sep="\n")' \

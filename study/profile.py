@@ -21,10 +21,9 @@ import models
 from study.errors import UserError
 from study.ledger import Ledger, Trial
 from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module
+from trainables import timing
 
 GRID_POINTS = 5  # of a ranged dimension
-NOISE = 0.1  # spread, or share of the processor time of others, above which a timing is repeated
-ATTEMPTS = 3
 TRAINING_SPEED = {"batch_size", "accumulation", "bfloat16"}  # training settings that change the speed
 MEASURED = (
     "inference_images_per_second",
@@ -100,12 +99,9 @@ def _time(
     torch.set_num_threads(cpus)
     module = importlib.import_module(f"trainables.{task}")
     device = hardware.pick(gpu)
-    rows: list[dict[str, Any]] = []
-    while len(rows) < ATTEMPTS and not (rows and rows[-1]["busy"] is None):
-        cpu = _cpu_seconds()
-        row = module.profile(module.Config(**training), model, options, shape, classes, device)
-        rows.append(row | {"busy": _disturbance(row["spread"], cpu, _cpu_seconds())})
-    row = min(rows, key=lambda r: (r["busy"] is not None, r["spread"]))
+    before = _cpu_seconds()
+    row: dict[str, Any] = module.profile(module.Config(**training), model, options, shape, classes, device)
+    row["busy"] = _disturbance(row["spread"], before, _cpu_seconds())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     return row | {"hardware": name, "host": socket.gethostname(), "torch": torch.__version__, "os": platform.system()}
 
@@ -119,9 +115,9 @@ def _cpu_seconds() -> tuple[float, float]:
 def _disturbance(spread: float, before: tuple[float, float], after: tuple[float, float]) -> str | None:
     """What disturbed a timing: work of other processes, or repeats that differ too much; None if nothing did."""
     machine, own = after[0] - before[0], after[1] - before[1]
-    if machine - own > NOISE * max(machine, 1e-9) + 0.1:
+    if machine - own > timing.NOISE * max(machine, 1e-9) + 0.1:
         return f"other processes took {(machine - own) / machine:.0%} of the processor time"
-    return f"the repeats' quartiles are {spread:.0%} apart" if spread > NOISE else None
+    return f"the repeats' quartiles are {spread:.0%} apart" if spread > timing.NOISE else None
 
 
 def timings(ledger: Ledger, entry: str, phase: str) -> list[dict[str, Any]]:

@@ -141,6 +141,22 @@ def test_list_spaces_names_them_without_loading_torch(run_study: Program, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--cpus-per-trial", "512"], ["512", "--cpus-per-trial"]),
+        (["--gpus-per-trial", "64"], ["64", "--gpus-per-trial"]),
+        (["--address", "127.0.0.1:1"], ["127.0.0.1:1", "auto"]),
+        (["--storage", "nosql://x"], ["nosql://x"]),
+    ],
+)
+def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
+    tmp_path: Path, run_study: Program, arguments: list[str], words: list[str]
+) -> None:
+    message = one_error(run_study("--space", "digits_compare", *arguments, cwd=tmp_path))
+    assert all(word in message for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         ([], ["--space"]),
         (["--space", "digit_compare"], ["did you mean 'digits_compare'"]),
         (["--space", "nowhere.yaml"], ["nowhere.yaml", "no such file"]),
@@ -155,22 +171,29 @@ def test_list_spaces_names_them_without_loading_torch(run_study: Program, tmp_pa
         (["--space", "cifar_small"], ["cifar", "--data-dir"]),
         (["--space", "cifar_compare", "--data", "digits", "--set", "all_models.train_size=100"], ["--weights"]),
         (["--space", "digits_compare", "--weights", "x.pt"], ["--weights", "no model"]),
-        (["--space", "digits_compare", "--cpus-per-trial", "512"], ["512", "--cpus-per-trial"]),
-        (["--space", "digits_compare", "--gpus-per-trial", "64"], ["64", "--gpus-per-trial"]),
         (["--space", "digits_compare", "--set", "all_models.train_size=5000"], ["5000", "1150"]),
         (["--space", "digits_compare", "--name", "a/b"], ["--name"]),
-        (["--space", "digits_compare", "--address", "127.0.0.1:1"], ["127.0.0.1:1"]),
-        (["--space", "digits_compare", "--storage", "nosql://x"], ["nosql://x"]),
         (["--name", "nothing", "--resume"], ["nothing", "--space"]),
     ],
 )
 def test_nonsense_gets_one_line_and_leaves_nothing_behind(
-    tmp_path: Path, run_study: Program, arguments: list[str], words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: list[str],
 ) -> None:
-    message = one_error(run_study(*arguments, cwd=tmp_path))
+    """In this process, since importing torch takes longer than all of these; nothing of Ray is started by them."""
+    import run_study as program
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments])
+    assert program.cli() == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and message.count("\n") == 1
     for word in words:
         assert word in message
-    assert not list(tmp_path.rglob("trials.csv"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path, run_study: Program) -> None:
