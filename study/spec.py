@@ -266,9 +266,9 @@ def _merge(shared: dict[str, Any], entry: Any, name: str, where: str) -> dict[st
     merged: dict[str, Any] = {"model": name}
     merged |= {key: value for key, value in shared.items() if key not in own}
     merged |= entry
-    for key in ("search", "factors"):
-        inherited = {k: v for k, v in (shared.get(key) or {}).items() if k not in own}
-        merged[key] = inherited | (entry.get(key) or {})
+    for key in ("search", "factors"):  # in one place a fixed setting wins, so that `--set` can pin a dimension
+        inherited = {k: v for k, v in (shared.get(key) or {}).items() if k not in own and k not in shared}
+        merged[key] = inherited | {k: v for k, v in (entry.get(key) or {}).items() if k not in entry}
     merged["resources"] = (shared.get("resources") or {}) | (entry.get("resources") or {})
     return merged
 

@@ -48,6 +48,13 @@ def test_an_entry_takes_what_all_models_say_and_overrides_it() -> None:
     assert entries["vit"].factor_combinations() == [{"lr": 0.1}, {"lr": 0.2}]
 
 
+def test_a_fixed_setting_pins_a_dimension() -> None:
+    raw = space()
+    raw["all_models"]["lr"] = 0.5
+    entry = resolve(raw, "x").models["scratch_vit"]
+    assert entry.search == {} and entry.settings["lr"] == 0.5
+
+
 def test_a_resolved_space_is_a_space_that_resolves_to_itself() -> None:
     spec = resolve(*read_space("cifar_compare"))
     again = resolve(spec.model_dump(mode="json", exclude_none=True), "study.yaml")

@@ -125,14 +125,17 @@ def _download(data_dir: Path) -> Path:
     from torchvision.datasets.utils import download_url
 
     archive = data_dir / _ARCHIVE
-    before = socket.getdefaulttimeout()
+    before, made = socket.getdefaulttimeout(), not data_dir.exists()
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision sets none: without a network it could hang
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="downloading-", dir=data_dir) as draft:
             download_url(CIFAR10.url, draft, filename=_ARCHIVE, md5=CIFAR10.tgz_md5)
             (Path(draft) / _ARCHIVE).rename(archive)
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong MD5 sum is a RuntimeError
+    except (OSError, RuntimeError) as error:
+        if made:
+            data_dir.rmdir()
+        # URLError is an OSError; a wrong MD5 sum is a RuntimeError.
         raise DataError(
             f"CIFAR-10 is not in {data_dir} and could not be downloaded ({error}): put {_ARCHIVE}, "
             f"{_FOLDER}/, or train*.parquet and test*.parquet there, name the folder that has them with "
