@@ -167,7 +167,7 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "digits_compare", "--set", "trials.x=3"], ["trials"]),
         (["--space", "digits_compare", "--time-budget", "soon"], ["time_budget", "30m"]),
         (["--space", "digits_compare", "--data", "digts"], ["digts", "digits"]),
-        (["--space", "digits_compare", "--data", "."], ["image"]),
+        (["--space", "digits_compare", "--data", "."], ["class folder", "parquet"]),
         (["--space", "cifar_small"], ["cifar", "--data-dir"]),
         (["--space", "cifar_compare", "--data", "digits", "--set", "all_models.train_size=100"], ["--weights"]),
         (["--space", "digits_compare", "--weights", "x.pt"], ["--weights", "no model"]),
