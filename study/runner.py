@@ -82,9 +82,7 @@ class _Study:
 
     def nothing_left(self) -> bool:
         """Whether every phase of an existing study is done, which needs no cluster to find out."""
-        if not (self.options.folder / "study.db").exists() and not self.options.storage:
-            return False
-        if not self.options.folder.exists():
+        if not (self.options.folder / "study.yaml").exists():
             return False
         with Ledger(self.options.folder, self.spec, self.options.storage) as self.ledger:
             chosen = candidates(self.ledger, self.task.METRIC)

@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from study.errors import UserError, nearest
 
 SPACES = Path(__file__).parent / "spaces"
-PHASES = ("profile", "search", "confirm")
 Scalar = bool | int | float | str
 
 # Objective -> (direction, does it need the profile phase?)

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def _download(data_dir: Path) -> Path:
             (Path(draft) / _ARCHIVE).rename(archive)
     except (OSError, RuntimeError) as error:
         if made:
-            data_dir.rmdir()
+            with suppress(OSError):  # it was the making that failed
+                data_dir.rmdir()
         # URLError is an OSError; a wrong MD5 sum is a RuntimeError.
         raise DataError(
             f"CIFAR-10 is not in {data_dir} and could not be downloaded ({error}): put {_ARCHIVE}, "
