@@ -228,10 +228,11 @@ class _Study:
     def _keep_checkpoints(self) -> None:
         """Remove the checkpoints that neither resume nor export needs: those of trials that are stopped or beaten."""
         kept = {t.name for t in candidates(self.ledger, self.task.METRIC)}
-        for trial in self.ledger.trials.values():
+        for path in (self.options.folder / "checkpoints").glob("*.pt"):  # the few that are left, not every trial
+            trial = self.ledger.trials[path.stem]
             beaten = trial.state == "complete" and trial.cell.phase == "search" and trial.name not in kept
             if beaten or trial.state in ("pruned", "failed"):
-                self.ledger.checkpoint(trial).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     # -- how long it will take
 
