@@ -262,7 +262,9 @@ def test_ctrl_c_records_everything_says_how_to_go_on_and_the_lock_keeps_a_second
     folder = tmp_path / "results" / "long"
     process = start(tmp_path, "--space", "long.yaml")
     wait_for_epochs(process, folder, 2)
+    process.send_signal(signal.SIGSTOP)  # the first run must not be over before the second one has started
     assert "another run" in one_error(run_study("--name", "long", "--resume", cwd=tmp_path))
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
