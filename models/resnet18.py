@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models import WeightsError
 from models import weights as weight_files
 
 ARCHITECTURE = "resnet18"
@@ -17,7 +18,14 @@ class Config:
     num_classes: int = 10
     image_size: int = 224  # any size works; it is here so that every image model has it
     small_stem: bool = False  # 3x3 stride 1 without max-pool: four times the resolution, for images up to about 64 px
+    width: int = 64  # channels of the first stage, doubled by each of the next three; 64 is ResNet-18
     drop_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(
+                f"width is {self.width}; it is the number of channels of the first stage, 64 for ResNet-18"
+            )
 
 
 def hub_name(config: Config) -> str:
@@ -27,7 +35,10 @@ def hub_name(config: Config) -> str:
 
 def build(config: Config, weights: str = "none") -> nn.Module:
     """A small stem takes the centre 3x3 of the 7x7 kernels from weights that have those."""
-    options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate}
+    if weights == "timm" and config.width != 64:
+        raise WeightsError(f"timm's weights of resnet18 fit width 64, not {config.width}; use weights none or a FILE")
+    channels = tuple(config.width * factor for factor in (1, 2, 4, 8))
+    options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate, "channels": channels}
     model = weight_files.create(ARCHITECTURE, "timm" if weights == "timm" else "none", **options)
     if config.small_stem:
         _shrink_stem(model, keep_values=weights == "timm")

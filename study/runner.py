@@ -189,7 +189,7 @@ class _Study:
         return self._tune("confirm", proposals, len(chosen) * self.spec.confirm.seeds)
 
     def _time(self, name: str, point: dict[str, Any], phase: str) -> None:
-        if any(r["model"] == name and r["point"] == point and r["phase"] == phase for r in self.ledger.profile):
+        if any(row["model"] == name and row["point"] == point for row in self.ledger.profile):
             return
         entry = self.spec.models[name]
         shape, classes = self.data.train.images.shape[1:], len(self.data.classes)

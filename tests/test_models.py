@@ -180,6 +180,16 @@ def test_scratch_vit_reads_each_patch_and_an_appended_zero_row():
     assert torch.allclose(model(images), expected, atol=1e-5)
 
 
+def test_resnet_of_half_the_width_has_about_a_quarter_of_the_parameters():
+    counts = {w: sum(p.numel() for p in models.build("resnet18", width=w).parameters()) for w in (64, 32)}
+    assert counts[64] == 11_181_642  # ResNet-18 with ten classes
+    assert 0.2 < counts[32] / counts[64] < 0.3
+    with pytest.raises(ValueError, match="width is 0"):
+        models.build("resnet18", width=0)
+    with pytest.raises(models.WeightsError, match="fit width 64"):
+        models.build("resnet18", "timm", width=32)
+
+
 def test_small_stem_keeps_four_times_the_resolution():
     images = torch.randn(1, 3, 32, 32)
     plain, small = models.build("resnet18").eval(), models.build("resnet18", small_stem=True).eval()
