@@ -1,8 +1,9 @@
 """The model registry: the name in a space's YAML is the name of a file in this folder.
 
 A model file defines a frozen dataclass `Config` (the options that a space may set, each with its default) and
-`build(config, weights) -> nn.Module`; one whose weights timm publishes also defines `hub_name(config)`. Importing this
-package imports neither torch nor timm, so that a space can be checked without waiting for them.
+`build(config, weights) -> nn.Module`; one whose weights timm publishes also defines `hub_name(config)`, and one that is
+no image classifier says its task: `TASK = "translation"`. Importing this package imports neither torch nor timm, so
+that a space can be checked without waiting for them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def available() -> list[str]:
         if re.search(r"^class Config\b", source, re.MULTILINE) and re.search(r"^def build\b", source, re.MULTILINE):
             names.append(path.stem)
     return sorted(names)
+
+
+def task(name: str) -> str:
+    """The task that a model is for. Raises ValueError as `config_class` does."""
+    return getattr(_module(name), "TASK", "image_classification")
 
 
 def config_class(name: str) -> type[Any]:

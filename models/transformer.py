@@ -14,6 +14,43 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class KeyValues:
+    """The projected keys and values of one attention layer, kept while a sequence is decoded token by token."""
+
+    def __init__(self, grows: bool) -> None:
+        """grows: self-attention, which adds those of each new token; else they are projected once (the memory's)."""
+        self.grows = grows
+        self.tensors: tuple[Tensor, Tensor] | None = None  # (B, heads, length, d) each
+
+    def update(self, project: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """All keys and values so far; `project` gives those of the input, where they are needed."""
+        if self.tensors is None:
+            self.tensors = project()
+        elif self.grows:
+            k, v = project()
+            self.tensors = torch.cat([self.tensors[0], k], dim=2), torch.cat([self.tensors[1], v], dim=2)
+        return self.tensors
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these sequences of the batch, in this order."""
+        if self.tensors is not None:
+            self.tensors = self.tensors[0][rows], self.tensors[1][rows]
+
+
+class DecoderCache:
+    """The keys and values of every decoder layer, and how many tokens they are of."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers = [(KeyValues(grows=True), KeyValues(grows=False)) for _ in range(layers)]
+        self.length = 0
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these sequences of the batch, in this order; (kept,) indices, which may repeat."""
+        for pair in self.layers:
+            for key_values in pair:
+                key_values.select(rows)
+
+
 class MultiHeadAttention(nn.Module):
     """Multi-head attention (section 3.2.2) on torch's fused kernel."""
 
@@ -28,12 +65,24 @@ class MultiHeadAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        cache: KeyValues | None = None,
     ) -> Tensor:
-        """queries (B, N, width), keys and values (B, S, width) -> (B, N, width)."""
-        q = self._split(self.query(queries))
-        k = self._split(self.key(keys))
-        v = self._split(self.value(values))
+        """queries (B, N, width), keys and values (B, S, width) -> (B, N, width).
+
+        With a cache that grows, `queries` is the newest token alone (N = 1): it may attend to all that is cached.
+        """
+        q = self.split(self.query(queries))
+        if cache is None:
+            k, v = self._project(keys, values)
+        else:
+            k, v = cache.update(lambda: self._project(keys, values))
+            causal = False
         if mask is not None:
             mask = mask.unsqueeze(1)  # (B, 1, N or 1, S): the same for every head
             if causal:  # the fused kernel takes a mask or the causal flag, not both
@@ -42,8 +91,12 @@ class MultiHeadAttention(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, length, d)
+    def _project(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        return self.split(self.key(keys)), self.split(self.value(values))
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, length, width) -> (B, heads, length, d)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Sequential):
@@ -96,10 +149,18 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(width, dropout, norm)
 
     def forward(
-        self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: tuple[KeyValues | None, KeyValues | None] = (None, None),
     ) -> Tensor:
-        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, y, mask, causal=True))
-        x = self.source_attention_residual(x, lambda y: self.source_attention(y, memory, memory, memory_mask))
+        own, source = cache
+        x = self.self_attention_residual(x, lambda y: self.self_attention(y, y, y, mask, causal=True, cache=own))
+        x = self.source_attention_residual(
+            x, lambda y: self.source_attention(y, memory, memory, memory_mask, cache=source)
+        )
         return self.feed_forward_residual(x, self.feed_forward)
 
 
@@ -131,10 +192,16 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width) if is_pre_norm(norm) else nn.Identity()
 
     def forward(
-        self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None, mask: Tensor | None = None
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: DecoderCache | None = None,
     ) -> Tensor:
-        for layer in self.layers:
-            x = layer(x, memory, memory_mask, mask)
+        """With a cache, x is the newest token alone (N = 1)."""
+        for number, layer in enumerate(self.layers):
+            x = layer(x, memory, memory_mask, mask, cache.layers[number] if cache else (None, None))
         return self.norm(x)
 
 

@@ -1,4 +1,4 @@
-"""Image data sets as uint8 arrays, decoded once; numpy only, no torch.
+"""Image data sets as uint8 arrays, decoded once; numpy only, no torch. Translation data sets: see text.py.
 
 A data set is a file of this folder with a function `load(data_dir, image_size, seed) -> ImageData`; its name
 is the file's name, and adding a data set is adding a file. Any other name is a folder of the user's.
@@ -45,10 +45,18 @@ class ImageData:
     test: Images
 
 
-def names() -> tuple[str, ...]:
-    """The data sets that have a file here."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "load")))
+def names(task: str = "image_classification") -> tuple[str, ...]:
+    """The data sets that have a file here; one that is not for image classification says its TASK."""
+    modules = {
+        module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
+    }
+    return tuple(
+        sorted(
+            name
+            for name, module in modules.items()
+            if hasattr(module, "load") and getattr(module, "TASK", "image_classification") == task
+        )
+    )
 
 
 def load(data: str, data_dir: Path = Path("data"), image_size: int = 224, seed: int = 0) -> ImageData:
@@ -67,7 +75,8 @@ def load(data: str, data_dir: Path = Path("data"), image_size: int = 224, seed: 
     for folder in (Path(data).expanduser(), data_dir / data):
         if data and folder.is_dir():
             return _load_folder(folder, image_size, seed)
-    raise DataError(_unknown(data))
+    other = "a folder of images (train/<class>/*.jpg) or of Parquet files works too"
+    raise DataError(unknown(data, "image_classification", other))
 
 
 def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
@@ -80,12 +89,11 @@ def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
     return image_folder.read(folder, image_size, seed)
 
 
-def _unknown(data: str) -> str:
+def unknown(data: str, task: str, other: str) -> str:
+    """The message where a task has no such data; other: what works beside its data sets."""
     if data and Path(data).is_file():
         return f"data {data!r} is a file; name the folder that it lies in"
-    near = difflib.get_close_matches(data, names(), n=1)
+    known = names(task)
+    near = difflib.get_close_matches(data, known, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return (
-        f"data {data!r} is neither a data set ({', '.join(names())}) nor a folder; {guess}"
-        "a folder of images (train/<class>/*.jpg) or of Parquet files works too"
-    )
+    return f"data {data!r} is neither a data set ({', '.join(known)}) nor a folder; {guess}{other}"

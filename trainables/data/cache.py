@@ -25,20 +25,21 @@ _VERSION = 1  # raise it when decoding changes, or old pixels would be served
 def cached(folder: Path, files: Sequence[Path], settings: dict, read: Callable[[], ImageData]) -> ImageData:
     """`read()`, or what it returned when `files` and the JSON-able `settings` were the same."""
     key = _key(folder, files, settings)
-    roots = _roots(folder)
-    for root in roots:
+    places = roots(folder)
+    for root in places:
         found = _load(root / key)
         if found is not None:
             return found
     data = read()
-    for root in roots:
+    for root in places:
         with contextlib.suppress(OSError):  # not writable, or full: the next place, or no cache
             _save(data, root / key)
             return _load(root / key) or data
     return data
 
 
-def _roots(folder: Path) -> list[Path]:
+def roots(folder: Path) -> list[Path]:
+    """Where what is made of a folder's data may be kept, the best place first."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vision-study"
     # root may write anywhere, but a folder that is marked read-only is meant to stay as it is
     read_only = not folder.stat().st_mode & stat.S_IWUSR

@@ -1,0 +1,129 @@
+"""From a sentence to tokens and back, written once: what a study trains on and what is translated later must agree.
+
+spaCy's rule tokenizers (`spacy.blank`, nothing to download) cut sentences; the vocabulary is ours. No torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+# The positions of the specials in every vocabulary; padding is 0 as models/translation_transformer.py has it.
+PADDING, UNKNOWN, BEGIN, END = range(4)
+SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+@dataclass(frozen=True)
+class Token:
+    text: str
+    space_before: bool
+
+
+def tokenise(sentence: str, language: str) -> list[Token]:
+    """The tokens of one sentence. White space beyond one space makes a token too, as spaCy has it.
+
+    language: a code that spaCy has rules for ("de"); any other word takes the rules that fit all languages.
+    """
+    tokens = []
+    space = False
+    for token in _tokenizer(language)(sentence.strip()):
+        tokens.append(Token(token.text, space))
+        space = bool(token.whitespace_)
+    return tokens
+
+
+@cache
+def _tokenizer(language: str) -> Any:
+    import spacy  # a second to import
+    from spacy.util import get_lang_class
+
+    try:
+        get_lang_class(language)
+    except ImportError:
+        language = "xx"
+    return spacy.blank(language).tokenizer
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that a model knows in one language, and between which of them no space is written."""
+
+    language: str
+    tokens: tuple[str, ...]  # the specials first
+    joins_left: frozenset[str] = frozenset()  # written without a space before them, such as a comma
+    joins_right: frozenset[str] = frozenset()  # written without a space after them, such as an opening bracket
+
+    @classmethod
+    def build(cls, language: str, sentences: Iterable[list[Token]], min_frequency: int) -> Vocabulary:
+        """The tokens that occur at least `min_frequency` times, the most frequent ones first."""
+        counts: Counter[str] = Counter()
+        left: Counter[str] = Counter()
+        right: Counter[str] = Counter()
+        for sentence in sentences:
+            counts.update(token.text for token in sentence)
+            for one, other in itertools.pairwise(sentence):
+                if not other.space_before:
+                    # Of a bracket and a word the bracket is the reason; of two alike ("ca" "n't") the second one.
+                    opens = not one.text[-1].isalnum() and other.text[0].isalnum()
+                    (right if opens else left)[one.text if opens else other.text] += 1
+        known = [token for token, count in counts.items() if count >= min_frequency and token not in SPECIALS]
+        known.sort(key=lambda token: (-counts[token], token))
+
+        def mostly(joined: Counter[str]) -> frozenset[str]:
+            return frozenset(token for token in known if 2 * joined[token] > counts[token])
+
+        return cls(language, (*SPECIALS, *known), mostly(left), mostly(right))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {token: position for position, token in enumerate(self.tokens)}
+
+    def encode(self, tokens: Iterable[Token]) -> list[int]:
+        """The positions of the tokens; UNKNOWN for those that are not known. No special is added."""
+        return [self._positions.get(token.text, UNKNOWN) for token in tokens]
+
+    def read(self, sentence: str) -> list[int]:
+        """Tokenise and encode a sentence."""
+        return self.encode(tokenise(sentence, self.language))
+
+    def words(self, positions: Iterable[int]) -> list[str]:
+        """The texts of the tokens, specials included."""
+        return [self.tokens[position] for position in positions]
+
+    def write(self, positions: Iterable[int]) -> str:
+        """The sentence of these tokens, with spaces where the training text mostly had them; specials are left out."""
+        return "".join(self._spaced(self.tokens[p] for p in positions if p not in (PADDING, BEGIN, END)))
+
+    def _spaced(self, words: Iterator[str] | Iterable[str]) -> Iterator[str]:
+        before = None
+        for word in words:
+            if before is not None and word not in self.joins_left and before not in self.joins_right:
+                yield " "
+            yield word
+            before = word
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "language": self.language,
+            "tokens": list(self.tokens),
+            "joins_left": sorted(self.joins_left),
+            "joins_right": sorted(self.joins_right),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Vocabulary:
+        """The vocabulary that `to_dict` wrote."""
+        return cls(
+            content["language"],
+            tuple(content["tokens"]),
+            frozenset(content["joins_left"]),
+            frozenset(content["joins_right"]),
+        )

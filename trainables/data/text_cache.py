@@ -1,0 +1,87 @@
+"""Tokenised text on disk, in one file for each key; deleting it is always safe."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.text import Vocabulary
+from trainables.data.cache import roots
+
+if TYPE_CHECKING:
+    from trainables.data.text import TextData
+
+_VERSION = 1  # raise it when tokenising changes, or old tokens would be served
+
+
+def cached(folder: Path, key: Any, read: Callable[[], TextData]) -> TextData:
+    """`read()`, or what it returned when the JSON-able `key`, which covers the input's content, was the same."""
+    whole = json.dumps([_VERSION, version("spacy"), key])
+    name = f"{hashlib.sha256(whole.encode()).hexdigest()[:20]}.npz"
+    places = [root / name for root in roots(folder)]
+    for place in places:
+        if (found := _load(place)) is not None:
+            return found
+    data = read()
+    for place in places:
+        with contextlib.suppress(OSError):  # not writable, or full: the next place, or no cache
+            _save(data, place)
+            break
+    return data
+
+
+def _save(data: TextData, place: Path) -> None:
+    """Write beside `place`, then rename: a reader sees all of it or nothing, whenever the writer dies."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    splits = {split: getattr(data, split) for split in ("train", "validation", "test")}
+    facts = {
+        "name": data.name,
+        "note": data.note,
+        "vocabularies": [data.source_vocabulary.to_dict(), data.target_vocabulary.to_dict()],
+        "texts": {split: [part.source_text, part.target_text] for split, part in splits.items()},
+    }
+    arrays = {
+        f"{split}_{side}_{field.name}": getattr(getattr(part, side), field.name)
+        for split, part in splits.items()
+        for side in ("source", "target")
+        for field in dataclasses.fields(part.source)
+    }
+    descriptor, draft = tempfile.mkstemp(prefix="writing-", suffix=".npz", dir=place.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        os.replace(draft, place)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def _load(place: Path) -> TextData | None:
+    from trainables.data.text import Pairs, Sentences, TextData
+
+    try:
+        with np.load(place) as arrays:
+            facts = json.loads(arrays["facts"].tobytes())
+
+            def pairs(split: str) -> Pairs:
+                sides = (
+                    Sentences(arrays[f"{split}_{side}_tokens"], arrays[f"{split}_{side}_starts"])
+                    for side in ("source", "target")
+                )
+                return Pairs(*sides, *map(tuple, facts["texts"][split]))
+
+            vocabularies = map(Vocabulary.from_dict, facts["vocabularies"])
+            parts = map(pairs, ("train", "validation", "test"))
+            return TextData(facts["name"], facts["note"], *vocabularies, *parts)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # absent or damaged
+        return None
