@@ -56,9 +56,11 @@ class Transformer(nn.Module):
         if config.tie_weights:
             self.output.weight = self.target_embedding.weight
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+    def forward(self, source: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
+        """where: flat positions (T,) in the targets (row * N + column) to give only their logits, (T, V)."""
         mask = source_mask(source)
-        return self.output(self.decode(target, self.encode(source, mask), mask))
+        states = self.decode(target, self.encode(source, mask), mask)
+        return self.output(states if where is None else states.flatten(0, 1)[where])
 
     def encode(self, source: Tensor, mask: Tensor) -> Tensor:
         """Source tokens (B, S) and their mask (B, 1, S) -> memory (B, S, width)."""

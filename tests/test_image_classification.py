@@ -20,7 +20,6 @@ from trainables.data import DataError, Images
 from trainables.image_classification import (
     Config,
     Data,
-    Diverged,
     Loop,
     check_train_size,
     learning_rate,
@@ -28,6 +27,7 @@ from trainables.image_classification import (
     profile,
 )
 from trainables.timing import measure
+from trainables.training import Diverged
 
 CPU = torch.device("cpu")
 SCRATCH = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 1, "heads": 2, "feed_forward": 32}

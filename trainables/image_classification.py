@@ -28,13 +28,10 @@ from trainables import timing
 from trainables.augmentation import augment
 from trainables.data import DataError, Images, load
 from trainables.data.splits import subset, validation_split
+from trainables.training import Diverged, hash_seed
 
 METRIC = "val_accuracy"  # what early stopping compares and what a model's best trial is best at
 EVAL_BATCH = 256
-
-
-class Diverged(ArithmeticError):
-    """The loss is no longer a finite number; the message says since when."""
 
 
 @dataclass(frozen=True)
@@ -275,11 +272,6 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.accumulation = state["epoch"], state["accumulation"]
-
-
-def hash_seed(*numbers: int) -> int:
-    """One seed out of several numbers, spread so that neighbours share nothing."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint32)[0])
 
 
 def profile(
