@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.study_folder import Study, StudyError
 from analysis.tradeoff import pareto_mask
 
-_QUALITIES = ("accuracy", "bleu")
+_QUALITIES = {"image_classification": "accuracy", "translation": "bleu"}  # by task
 _SETTINGS = ("lr", "train_size", "tome_ratio")
 _DEFAULT_SPEED = "inference_images_per_second"
 
@@ -15,7 +15,8 @@ def quality(study: Study) -> str:
 
     Raises `StudyError` where merged studies measure different things.
     """
-    measured = [name for name in _QUALITIES if _has_values(study.trials, f"val_{name}")]
+    named = {_QUALITIES.get(str(spec.get("task"))) for spec in study.specs.values()}
+    measured = [q for q in _QUALITIES.values() if q in named or _has_values(study.trials, f"val_{q}")]
     if len(measured) > 1:
         raise StudyError(f"{', '.join(study.names)} measure {' and '.join(measured)}: ask about one kind at a time")
     return measured[0] if measured else "accuracy"

@@ -27,6 +27,8 @@ TRIALS: Columns = {
     "epoch_budget": "Int64",
     "val_accuracy": "float64",
     "test_accuracy": "float64",
+    "val_bleu": "float64",
+    "test_bleu": "float64",
     "test_images": "Int64",
     "val_loss": "float64",
     "train_seconds": "float64",

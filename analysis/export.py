@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -28,21 +29,22 @@ _FIGURES = (
 )  # fmt: skip
 
 
+class Trained(NamedTuple):
+    """A trial of a study with what it learnt; `exported` builds its network, which takes `state`."""
+
+    study: Study
+    row: pd.Series
+    exported: ExportedModel
+    state: dict[str, Tensor]
+
+
 def export(study_folder: Path, trial: str, to: Path) -> ExportedModel:
     """Write the model of `trial` (a name, "best" or "knee") to the folder `to`. Raises `StudyError`.
 
     "best" is the candidate of the highest validation accuracy, "knee" the one at the knee of the front of validation
     accuracy and speed; of its runs, the one of the highest validation accuracy. The test split chooses nothing.
     """
-    study = load(study_folder)
-    if study.spec.get("task", "image_classification") != "image_classification":
-        raise StudyError(f"{study_folder} is a study of {study.spec['task']}; export takes image classifiers")
-    row = _find(study, study_folder, trial)
-    state = _trained_weights(_checkpoint(study_folder, row["trial"]))
-    exported = _describe(study, row)
-    network = exported.build()
-    exported.preprocessing.mean, exported.preprocessing.std = models.normalisation(network)
-    _check_fit(network, state, row["trial"])
+    study, row, exported, state = trained(study_folder, trial)
     _prepare_folder(to)
     _save(state, to / WEIGHTS)
     exported.write(to)
@@ -50,13 +52,32 @@ def export(study_folder: Path, trial: str, to: Path) -> ExportedModel:
     return exported
 
 
-def _find(study: Study, folder: Path, asked: str) -> pd.Series:
-    """The row of trials.csv to export, which has its checkpoint."""
+def trained(study_folder: Path, trial: str, among: Collection[str] | None = None) -> Trained:
+    """The trial (as `export` takes it) with its checkpoint, read into memory. Raises `StudyError`.
+
+    among: the model entries that "best" and "knee" choose from; all by default.
+    """
+    study = load(study_folder)
+    if study.spec.get("task", "image_classification") != "image_classification":
+        raise StudyError(f"{study_folder} is a study of {study.spec['task']}; this takes image classifiers")
+    if among is not None and trial in (BEST, KNEE):
+        study = dataclasses.replace(study, trials=study.trials[study.trials["model"].isin(among)])
+    row = find_trial(study, study_folder, trial)
+    state = trained_weights(checkpoint(study_folder, row["trial"]))
+    exported = _describe(study, row)
+    network = exported.build()
+    exported.preprocessing.mean, exported.preprocessing.std = models.normalisation(network)
+    check_fit(network, state, row["trial"])
+    return Trained(study, row, exported, state)
+
+
+def find_trial(study: Study, folder: Path, asked: str) -> pd.Series:
+    """The row of trials.csv of a trial (a name, "best" or "knee") that has its checkpoint. Raises `StudyError`."""
     trials = study.trials
     name = _chosen(study, asked) if asked in (BEST, KNEE) else asked
     found = trials[trials["trial"] == name]
     finished = trials[trials["state"] == "complete"]
-    kept = [each for each in finished["trial"] if _checkpoint(folder, each).is_file()]
+    kept = [each for each in finished["trial"] if checkpoint(folder, each).is_file()]
     if name in kept:
         return found.iloc[0]
     if found.empty:
@@ -90,11 +111,13 @@ def _chosen(study: Study, need: str) -> str:
     return str(runs.loc[runs[accuracy].idxmax(), "trial"]) if len(runs) else str(name)
 
 
-def _checkpoint(folder: Path, trial: str) -> Path:
+def checkpoint(folder: Path, trial: str) -> Path:
+    """Where a study keeps the checkpoint of a trial."""
     return folder / "checkpoints" / f"{trial}.pt"
 
 
-def _trained_weights(path: Path) -> dict[str, Tensor]:
+def trained_weights(path: Path) -> dict[str, Tensor]:
+    """The state of the network in a checkpoint, on the CPU. Raises `StudyError`."""
     import torch
 
     try:
@@ -107,20 +130,11 @@ def _trained_weights(path: Path) -> dict[str, Tensor]:
 
 def _describe(study: Study, row: pd.Series) -> ExportedModel:
     """What is known of the trial; `mean` and `std` are still to be asked of the built model."""
-    entry = (study.spec.get("models") or {}).get(row["model"])
     classes = study.environment.get("data", {}).get("classes")
-    if not isinstance(entry, dict) or not classes:
-        raise StudyError(
-            f"{study.names[0]}: study.yaml (model {row['model']!r}) and environment.json (data.classes) "
-            "are needed for an export; restore them"
-        )
-    model = entry.get("model", row["model"])
-    settings = {name: value for name, value in entry.items() if name not in _NOT_SETTINGS}
-    searched = [*(entry.get("search") or {}), *(entry.get("factors") or {})]
-    settings |= {name: _plain(row[name]) for name in searched}
-    fields = {field.name for field in dataclasses.fields(models.config_class(model))}
-    options = {name: settings.pop(name) for name in list(settings) if name in fields}
-    options = _resolved(model, options | {"num_classes": len(classes)})
+    if not classes:
+        raise StudyError(f"{study.names[0]}: environment.json (data.classes) is needed for an export; restore it")
+    model, options, settings = split_settings(study, row)
+    options = resolved(model, options | {"num_classes": len(classes)})
     timed = study.profile[study.profile["model"] == row["model"]]["dtype"].dropna()
     return ExportedModel(
         model=model,
@@ -143,7 +157,21 @@ def _describe(study: Study, row: pd.Series) -> ExportedModel:
     )
 
 
-def _resolved(model: str, options: dict[str, Any]) -> dict[str, Any]:
+def split_settings(study: Study, row: pd.Series) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """(model, the trial's settings that are options of the model, those of the training), as study.yaml has them."""
+    entry = (study.spec.get("models") or {}).get(row["model"])
+    if not isinstance(entry, dict):
+        raise StudyError(f"{study.names[0]}: study.yaml has no model {row['model']!r}; restore it")
+    model = entry.get("model", row["model"])
+    settings = {name: value for name, value in entry.items() if name not in _NOT_SETTINGS}
+    searched = [*(entry.get("search") or {}), *(entry.get("factors") or {})]
+    settings |= {name: _plain(row[name]) for name in searched}
+    fields = {field.name for field in dataclasses.fields(models.config_class(model))}
+    options = {name: settings.pop(name) for name in list(settings) if name in fields}
+    return model, options, settings
+
+
+def resolved(model: str, options: dict[str, Any]) -> dict[str, Any]:
     """All options of the model, with the types of its Config: a table has 4.0 where an option is 4."""
     try:
         return dataclasses.asdict(TypeAdapter(models.config_class(model)).validate_python(options))
@@ -160,7 +188,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _check_fit(network: nn.Module, state: dict[str, Tensor], trial: str) -> None:
+def check_fit(network: nn.Module, state: dict[str, Tensor], trial: str) -> None:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -29,6 +29,7 @@ class Search:
     beams: int = 1
     length_penalty: float = 0.6  # GNMT's alpha; 0 compares the bare log-probabilities
     cached: bool = True
+    limit: int | None = None  # tokens of a translation, its end included; None: follows from the source's length
 
     def __post_init__(self) -> None:
         if self.beams < 1:
@@ -67,6 +68,10 @@ def padded(sources: Sequence[np.ndarray]) -> np.ndarray:
     return table
 
 
+def _limit(model: Transformer, source: Tensor, search: Search) -> int:
+    return min(search.limit or longest_output(source.shape[1]), model.config.max_length - 1)
+
+
 def longest_output(source_length: int) -> int:
     """The number of tokens after which decoding gives up on the end of a sentence."""
     return source_length + source_length // 2 + 10
@@ -77,7 +82,7 @@ def greedy(model: Transformer, source: Tensor, search: Search = Search()) -> lis
     """The likeliest token, again and again: source (B, S) -> B translations without specials."""
     mask = source_mask(source)
     memory = model.encode(source, mask)
-    limit = min(longest_output(source.shape[1]), model.config.max_length - 1)
+    limit = _limit(model, source, search)
     written = torch.full((len(source), limit + 1), PADDING, device=source.device)
     written[:, 0] = BEGIN
     rows = torch.arange(len(source), device=source.device)  # of the sentences that are in the batch still
@@ -125,7 +130,7 @@ def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
     mask = source_mask(source)
     memory = model.encode(source, mask).repeat_interleave(beams, 0)  # (B K, S, width)
     mask = mask.repeat_interleave(beams, 0)
-    limit = min(longest_output(source.shape[1]), model.config.max_length - 1)
+    limit = _limit(model, source, search)
     found = [_Found() for _ in source]
     sentences = list(range(len(source)))  # those that are in the batch still
     written = torch.full((len(source) * beams, 1), BEGIN, device=device)

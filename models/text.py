@@ -89,9 +89,13 @@ class Vocabulary:
         """The positions of the tokens; UNKNOWN for those that are not known. No special is added."""
         return [self._positions.get(token.text, UNKNOWN) for token in tokens]
 
+    def cut(self, sentence: str) -> list[Token]:
+        """The sentence's tokens by the rules of the language."""
+        return tokenise(sentence, self.language)
+
     def read(self, sentence: str) -> list[int]:
         """Tokenise and encode a sentence."""
-        return self.encode(tokenise(sentence, self.language))
+        return self.encode(self.cut(sentence))
 
     def words(self, positions: Iterable[int]) -> list[str]:
         """The texts of the tokens, specials included."""

@@ -16,14 +16,18 @@ from study.errors import UserError
 from study.spec import ModelEntry, StudySpec
 
 
-def connect(address: str | None, console: Console) -> None:
-    """Join the cluster at `address`, or start Ray on this machine with its dashboard on loopback."""
+def connect(address: str | None, console: Console, show_logs: bool = False) -> None:
+    """Join the cluster at `address`, or start Ray on this machine with its dashboard on loopback.
+
+    show_logs: print here what the trials print.
+    """
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
     )  # trials choose their device by what they asked for
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": show_logs, "logging_level": logging.ERROR}
     if address is not None and address.startswith("ray://"):
         raise UserError(
             f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "

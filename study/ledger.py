@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from study.errors import UserError
-from study.spec import OBJECTIVES, Choices, ModelEntry, Range, Scalar, StudySpec
+from study.spec import OBJECTIVES, Choices, ModelEntry, Range, Scalar, StudySpec, task_module
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -208,7 +208,7 @@ class Ledger:
     def add_profile(self, row: dict[str, Any]) -> None:
         """Write one isolated timing."""
         study = self.study(PROFILE)
-        study.add_trial(optuna.create_trial(value=row["inference_images_per_second"], user_attrs=row))
+        study.add_trial(optuna.create_trial(value=row[task_module(self.spec).SPEED], user_attrs=row))
         self.profile.append(row)
 
     # -- loading

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import socket
 from typing import Any
 
@@ -20,25 +19,17 @@ import torch
 import models
 from study.errors import UserError
 from study.ledger import Ledger, Trial
-from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module
+from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module, task_named
 from trainables import timing
 
 GRID_POINTS = 5  # of a ranged dimension
-TRAINING_SPEED = {"batch_size", "accumulation", "bfloat16"}  # training settings that change the speed
-MEASURED = (
-    "inference_images_per_second",
-    "latency_ms",
-    "train_step_seconds",
-    "train_images_per_second",
-    "parameters",
-    "gflops_per_image",
-    "peak_memory_mb",
-)
+FREE = {"dropout", "drop_rate"}  # a model's settings whose value costs nothing
 
 
 def speed_dimensions(entry: ModelEntry) -> list[str]:
     """The dimensions of an entry that change its speed: the model's own settings and the batch."""
-    own = {f.name for f in dataclasses.fields(models.config_class(entry.model))} | TRAINING_SPEED
+    of_model = {f.name for f in dataclasses.fields(models.config_class(entry.model))} - FREE
+    own = of_model | task_named(models.task(entry.model)).SPEED_SETTINGS
     return [name for name in (*entry.search, *entry.factors) if name in own]
 
 
@@ -69,16 +60,17 @@ def check_grid(spec: StudySpec, where: str) -> None:
             )
 
 
-def time_alone(
-    spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: tuple[int, ...], classes: int
-) -> dict[str, Any]:
-    """Time one setting with a whole node (and one GPU) taken from Ray, so that nothing of the study runs beside it."""
+def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: dict[str, Any]) -> dict[str, Any]:
+    """Time one setting with a whole node (and one GPU) taken from Ray, so that nothing of the study runs beside it.
+
+    shape: what the task's profile must know of the data.
+    """
     gpu = 1 if entry.resources.gpus > 0 else 0
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= gpu]
     cpus = int(max(node.get("CPU", 0) for node in nodes))
     training, options = split_settings(spec, entry.settings | point)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
-    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, classes, cpus, gpu))
+    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu))
 
 
 def _time(
@@ -86,21 +78,19 @@ def _time(
     training: dict[str, Any],
     model: str,
     options: dict[str, Any],
-    shape: tuple[int, ...],
-    classes: int,
+    shape: dict[str, Any],
     cpus: int,
     gpu: int,
 ) -> dict[str, Any]:
-    import importlib
     import platform
 
     from trainables import device as hardware
 
     torch.set_num_threads(cpus)
-    module = importlib.import_module(f"trainables.{task}")
+    module = task_named(task)
     device = hardware.pick(gpu)
     before = _cpu_seconds()
-    row: dict[str, Any] = module.profile(module.Config(**training), model, options, shape, classes, device)
+    row: dict[str, Any] = module.profile(module.Config(**training), model, options, device=device, **shape)
     row["busy"] = _disturbance(row["spread"], before, _cpu_seconds())
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     return row | {"hardware": name, "host": socket.gethostname(), "torch": torch.__version__, "os": platform.system()}
@@ -127,25 +117,25 @@ def timings(ledger: Ledger, entry: str, phase: str) -> list[dict[str, Any]]:
 
 
 def costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str) -> dict[str, float]:
-    """The isolated figures (MEASURED) of an entry at these settings; {} where the entry was not timed.
+    """The isolated figures (MEASURED by its task) of an entry at these settings; {} where the entry was not timed.
 
     An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
     between points that are first made monotone (isotonic regression), since noise must not make a model that does less
     work look slower.
     """
-    entry = ledger.spec.models[entry_name]
+    entry, measured = ledger.spec.models[entry_name], task_module(ledger.spec).MEASURED
     names = speed_dimensions(entry)
     point = {name: settings[name] for name in names}
     rows = timings(ledger, entry_name, phase)
     if exact := [row for row in rows if row["point"] == point]:
-        return {key: exact[-1][key] for key in MEASURED}
+        return {key: exact[-1][key] for key in measured}
     ranged = [name for name in names if isinstance(entry.search.get(name), Range)]
     others = {name: value for name, value in point.items() if name not in ranged}
     along = {row["point"][ranged[0]]: row for row in rows if ranged and others.items() <= row["point"].items()}
     if not along:
         return {}
     at, xs = float(point[ranged[0]]), sorted(along)
-    return {key: float(np.interp(at, xs, monotone([along[x][key] for x in xs]))) for key in MEASURED}
+    return {key: float(np.interp(at, xs, monotone([along[x][key] for x in xs]))) for key in measured}
 
 
 def monotone(values: list[float]) -> np.ndarray:
@@ -164,10 +154,8 @@ def isolated(ledger: Ledger, trial: Trial, train_images: int, validation_images:
     figures = costs(ledger, trial.cell.entry, settings, trial.cell.phase)
     if not figures:
         return {}
-    config = task_module(ledger.spec).Config(**split_settings(ledger.spec, settings)[0])
+    task = task_module(ledger.spec)
+    config = task.Config(**split_settings(ledger.spec, settings)[0])
     epochs = len(trial.rows) or trial.epochs
-    steps = math.ceil((config.train_size or train_images) / config.batch_size)
-    return figures | {
-        "train_seconds": figures["train_step_seconds"] * steps * epochs,
-        "eval_seconds": validation_images / figures["inference_images_per_second"] * epochs,
-    }
+    training, evaluation = task.epoch_seconds(config, figures, train_images, validation_images)
+    return figures | {"train_seconds": training * epochs, "eval_seconds": evaluation * epochs}

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import yaml
 from rich.console import Console
@@ -64,11 +63,8 @@ class _Study:
         self.spec, self.options, self.console = spec, options, console
         self.begun = time.monotonic()
         self.task = task_module(spec)
-        size = max(int(value) for entry in spec.models.values() for value in image_sizes(entry))
-        self.data, self.test, source = self.task.load_data(
-            spec.data.name, options.data_dir, size, spec.data.validation, spec.seed
-        )
-        self.facts = tables.DataFacts(source, len(self.data.train.labels), len(self.data.validation.labels))
+        self.data, self.test, source = self.task.load_data(spec.data.name, options.data_dir, **data_options(spec))
+        self.facts = tables.DataFacts(source, len(self.data.train), len(self.data.validation))
         for entry in spec.models.values():
             self._check(entry)
 
@@ -78,7 +74,7 @@ class _Study:
             self.task.check_train_size(self.data, size)
         fixed = {name: entry.values(name)[0] for name in entry.names()}
         _, model_options = split_settings(self.spec, fixed)
-        models.fetch_weights(entry.model, entry.weights, num_classes=len(self.data.classes), **model_options)
+        models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
 
     def nothing_left(self) -> bool:
         """Whether every phase of an existing study is done, which needs no cluster to find out."""
@@ -97,7 +93,8 @@ class _Study:
     def opened(self) -> Iterator[None]:
         """Ray, the folder and the ledger, for the time of the run."""
         folder = self.options.folder
-        cluster.connect(self.options.address, self.console)
+        logs = any("steps" in entry.values("log") for entry in self.spec.models.values() if "log" in entry.names())
+        cluster.connect(self.options.address, self.console, show_logs=logs)
         try:
             self._fit_to_cluster()
             try:
@@ -110,10 +107,10 @@ class _Study:
                     environment.read(folder) | {"schema": 1} | environment.describe() | {"space": self.options.space}
                 )
                 self.environment["data"] = {
-                    "source": self.facts.source, "classes": list(self.data.classes), "train": self.facts.train_images,
-                    "validation": self.facts.validation_images, "test": len(self.test.labels),
-                    "decoded_size": self.data.train.images.shape[1],
-                }  # fmt: skip
+                    "source": self.facts.source, "train": self.facts.train_images,
+                    "validation": self.facts.validation_images, "test": len(self.test),
+                } | self.task.describe(self.data)  # fmt: skip
+                self.task.keep(folder, self.data, self.test)
                 environment.write(folder, self.environment)
                 self.refs = {"search": ray.put(self.data), "test": ray.put(self.test)}
                 try:
@@ -182,9 +179,6 @@ class _Study:
                 settings = self.ledger.settings(candidate)
                 point = {d: settings[d] for d in profile.speed_dimensions(self.spec.models[candidate.cell.entry])}
                 self._time(candidate.cell.entry, point, "confirm")
-        labels = self.options.folder / "predictions" / "labels.npy"
-        labels.parent.mkdir(exist_ok=True)
-        np.save(labels, self.test.labels)
         proposals = ConfirmProposals(self.ledger, chosen)
         return self._tune("confirm", proposals, len(chosen) * self.spec.confirm.seeds)
 
@@ -192,9 +186,8 @@ class _Study:
         if any(row["model"] == name and row["point"] == point for row in self.ledger.profile):
             return
         entry = self.spec.models[name]
-        shape, classes = self.data.train.images.shape[1:], len(self.data.classes)
         settings = {key: value for key, value in entry.settings.items() if key != "lr"} | point
-        row = profile.time_alone(self.spec, entry, point, shape, classes)
+        row = profile.time_alone(self.spec, entry, point, self.task.shape(self.data))
         self.ledger.add_profile({"model": name, "phase": phase, "point": point, "settings": settings} | row)
 
     def _tune(self, phase: str, proposals: Proposals, total: int) -> bool:
@@ -270,6 +263,14 @@ class _Study:
 def readable(duration: float) -> str:
     """Seconds -> '1:02:03'."""
     return str(datetime.timedelta(seconds=round(duration)))
+
+
+def data_options(spec: StudySpec) -> dict[str, Any]:
+    """What the task's `load_data` takes beside the data's name and place."""
+    if spec.task == "translation":
+        return {"options": spec.data.text}
+    size = max(int(value) for entry in spec.models.values() for value in image_sizes(entry))
+    return {"image_size": size, "validation": spec.data.validation, "seed": spec.seed}
 
 
 def image_sizes(entry: ModelEntry) -> list[Any]:

@@ -20,20 +20,41 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from study.errors import UserError, nearest
+from trainables.data.text import TextOptions
 
 SPACES = Path(__file__).parent / "spaces"
 Scalar = bool | int | float | str
 
 # Objective -> (direction, does it need the profile phase?)
-OBJECTIVES = {
-    "val_accuracy": ("maximize", False),
+_SHARED = {
     "val_loss": ("minimize", False),
-    "inference_images_per_second": ("maximize", True),
-    "train_images_per_second": ("maximize", True),
     "train_seconds": ("minimize", True),
-    "gflops_per_image": ("minimize", True),
     "peak_memory_mb": ("minimize", True),
 }
+TASK_OBJECTIVES = {
+    "image_classification": {
+        "val_accuracy": ("maximize", False),
+        "inference_images_per_second": ("maximize", True),
+        "train_images_per_second": ("maximize", True),
+        "gflops_per_image": ("minimize", True),
+        **_SHARED,
+    },
+    "translation": {
+        "val_bleu": ("maximize", False),
+        "inference_sentences_per_second": ("maximize", True),
+        "train_tokens_per_second": ("maximize", True),
+        "gflops_per_sentence": ("minimize", True),
+        **_SHARED,
+    },
+}
+OBJECTIVES = {name: value for objectives in TASK_OBJECTIVES.values() for name, value in objectives.items()}
+
+
+def default_objectives(task: str) -> list[str]:
+    """What a space that names none is searched for: quality, speed, and the cost of training."""
+    quality, speed, *_ = TASK_OBJECTIVES[task]
+    return [quality, speed, "train_seconds"]
+
 
 # What --resume may change: none of it changes what the finished trials mean.
 EXTENDABLE = ("description", "cost", "hardware", "trials", "time_budget", "phases", "confirm", "checkpoint_seconds")
@@ -124,7 +145,9 @@ class ModelEntry(Entry):
 
 class Data(Strict):
     name: str
-    validation: float = Field(0.2, gt=0)  # share of the training images, or their number from 1 up
+    # Share of the training images, or their number from 1 up; translation data bring their own split.
+    validation: float | None = Field(None, gt=0)
+    text: TextOptions | None = None  # of the task translation
 
 
 class EarlyStopping(Strict):
@@ -146,9 +169,11 @@ class StudySpec(Strict):
     cost: str = ""
     hardware: str = ""
     cpu_space: str | None = None  # the space to take on a machine without a GPU
-    task: Literal["image_classification"] = "image_classification"
+    task: Literal["image_classification", "translation"] = "image_classification"
     data: Data
-    objectives: list[str] = Field(["val_accuracy", "inference_images_per_second", "train_seconds"], min_length=1)
+    objectives: list[str] = Field(
+        default_factory=lambda given: default_objectives(given.get("task", "image_classification")), min_length=1
+    )
     phases: list[Literal["profile", "search", "confirm"]] = Field(["profile", "search", "confirm"], min_length=1)
     trials: int = Field(8, ge=1)  # a cell
     seed: int = Field(0, ge=0)
@@ -160,13 +185,16 @@ class StudySpec(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> StudySpec:
+        known = TASK_OBJECTIVES[self.task]
         for objective in self.objectives:
-            if objective not in OBJECTIVES:
-                raise ValueError(f"objectives: unknown '{objective}'; {nearest(objective, OBJECTIVES)}")
-            if OBJECTIVES[objective][1] and "profile" not in self.phases:
+            if objective not in known:
+                raise ValueError(f"objectives: unknown '{objective}'; {nearest(objective, known)}")
+            if known[objective][1] and "profile" not in self.phases:
                 raise ValueError(f"objectives: '{objective}' comes from the phase 'profile', which phases leaves out")
-        if not any(o in ("val_accuracy", "val_loss") for o in self.objectives):
-            raise ValueError("objectives: name val_accuracy or val_loss: without one nothing is learnt")
+        quality = next(iter(known))
+        if not any(o in (quality, "val_loss") for o in self.objectives):
+            raise ValueError(f"objectives: name {quality} or val_loss: without one nothing is learnt")
+        self._check_data()
         for name, entry in self.models.items():
             if "train_size" in entry.search and "train_seconds" not in self.objectives:
                 raise ValueError(
@@ -176,6 +204,17 @@ class StudySpec(Strict):
         if self.time_budget is not None:
             seconds(self.time_budget)
         return self
+
+    def _check_data(self) -> None:
+        """Give the task's own part of `data` its defaults; ValueError for the other task's."""
+        if self.task == "translation":
+            if self.data.validation is not None:
+                raise ValueError("data.validation: translation data bring their own validation split; leave it out")
+            self.data.text = self.data.text or TextOptions()
+        else:
+            if self.data.text is not None:
+                raise ValueError("data.text: belongs to the task translation; leave it out")
+            self.data.validation = self.data.validation or 0.2
 
 
 def seconds(text: str) -> float:
@@ -189,7 +228,11 @@ def seconds(text: str) -> float:
 
 def task_module(spec: StudySpec) -> Any:
     """The plain-torch module of the spec's task: its training Config, data loading and Loop."""
-    return importlib.import_module(f"trainables.{spec.task}")
+    return task_named(spec.task)
+
+
+def task_named(task: str) -> Any:
+    return importlib.import_module(f"trainables.{task}")
 
 
 def space_names() -> list[str]:
@@ -279,14 +322,17 @@ def _one_line(error: ValidationError) -> str:
     keys = [part for part in location if not part.startswith(("list[", "Range", "bool", "int", "float", "str"))]
     path = ".".join(keys)
     if first["type"] == "extra_forbidden":
-        schema: dict[str, type[Strict]] = {
+        schema: dict[str, Any] = {
             "resources": Resources,
             "data": Data,
+            "text": TextOptions,
             "early_stopping": EarlyStopping,
             "confirm": Confirm,
         }
-        fields = schema.get(keys[-2], Range).model_fields if len(keys) > 1 else StudySpec.model_fields
-        message = f"unknown key; {nearest(keys[-1], fields)}"
+        owner = schema.get(keys[-2], Range) if len(keys) > 1 else StudySpec
+        fields = dataclasses.fields(owner) if dataclasses.is_dataclass(owner) else ()
+        names = [field.name for field in fields] or list(owner.model_fields)
+        message = f"unknown key; {nearest(keys[-1], names)}"
     else:
         message = first["msg"].removeprefix("Value error, ")
         if not isinstance(first["input"], dict):
@@ -304,7 +350,8 @@ def check_models(spec: StudySpec, where: str) -> None:
 
     import models
 
-    training = task_module(spec).Config
+    task = task_module(spec)
+    training = task.Config
     training_types = _field_types(training, without={"epochs", "seed"})
     for entry_name, entry in spec.models.items():
         at = f"{where}: models.{entry_name}"
@@ -312,7 +359,13 @@ def check_models(spec: StudySpec, where: str) -> None:
             model_config = models.config_class(entry.model)
         except ValueError as error:
             raise UserError(f"{at}.model: {error}") from error
-        model_types = _field_types(model_config, without={"num_classes"})
+        if models.task(entry.model) != spec.task:
+            fitting = [name for name in models.available() if models.task(name) == spec.task]
+            raise UserError(
+                f"{at}.model: '{entry.model}' is made for {models.task(entry.model)}, this study's task is {spec.task}; "
+                f"models for it: {', '.join(fitting)}"
+            )
+        model_types = _field_types(model_config, without=set(task.FROM_DATA))
         types = model_types | training_types
         for name in entry.names():
             if name not in types:

@@ -15,18 +15,52 @@ import models
 from analysis.tradeoff import pareto_mask
 from study.ledger import Ledger, Trial
 from study.profile import isolated
-from study.spec import OBJECTIVES, split_settings, task_module
+from study.spec import OBJECTIVES, StudySpec, split_settings, task_module
 
 # What an epoch measured while other trials shared the hardware says so in its name.
-CONTENDED = ("train_seconds", "eval_seconds", "train_images_per_second")
-TRIAL_COLUMNS = (
-    "trial", "model", "phase", "state", "seed", "data", "weights", "lr", "train_size", "tome_ratio", "image_size",
-    "epochs", "epoch_budget", "val_accuracy", "test_accuracy", "val_loss", "train_seconds", "eval_seconds",
-    "contended_train_seconds_per_epoch", "contended_eval_seconds_per_epoch", "inference_images_per_second",
-    "train_images_per_second", "latency_ms", "parameters", "gflops_per_image", "peak_memory_mb", "pareto", "candidate",
-    "cell", "test_images", "test_loss", "started", "finished", "error", "note",
-)  # fmt: skip
-EPOCH_COLUMNS = ("trial", "model", "phase", "epoch", "val_accuracy", "val_loss", "train_loss", "learning_rate")
+CONTENDED = ("train_seconds", "eval_seconds", "train_images_per_second", "train_tokens_per_second")
+# The columns of every study, and in their midst those of its task.
+TASK_SETTINGS = {
+    "image_classification": ("lr", "train_size", "tome_ratio", "image_size"),
+    "translation": ("factor", "warmup", "dropout", "label_smoothing", "batch_tokens", "train_size"),
+}
+TASK_FIGURES = {
+    "image_classification": (
+        "inference_images_per_second", "train_images_per_second", "latency_ms", "parameters", "gflops_per_image",
+    ),
+    "translation": (
+        "inference_sentences_per_second", "train_tokens_per_second", "latency_ms", "parameters", "gflops_per_sentence",
+    ),
+}  # fmt: skip
+TASK_TESTED = {
+    "image_classification": ("test_images", "test_loss"),
+    "translation": (
+        "test_sentences", "test_loss", "test_perplexity", "test_sequence_accuracy", "val_perplexity",
+        "val_sequence_accuracy", "bleu_signature",
+    ),
+}  # fmt: skip
+
+
+def trial_columns(spec: StudySpec) -> tuple[str, ...]:
+    """The columns of trials.csv, of which more may follow."""
+    metric = task_module(spec).METRIC
+    return (
+        "trial", "model", "phase", "state", "seed", "data", "weights", *TASK_SETTINGS[spec.task], "epochs",
+        "epoch_budget", metric, _tested(metric), "val_loss", "train_seconds", "eval_seconds",
+        "contended_train_seconds_per_epoch", "contended_eval_seconds_per_epoch", *TASK_FIGURES[spec.task],
+        "peak_memory_mb", "pareto", "candidate", "cell", *TASK_TESTED[spec.task], "started", "finished", "error", "note",
+    )  # fmt: skip
+
+
+def epoch_columns(spec: StudySpec) -> tuple[str, ...]:
+    """The columns of epochs.csv, of which more may follow."""
+    metric = task_module(spec).METRIC
+    return ("trial", "model", "phase", "epoch", metric, "val_loss", "train_loss", "learning_rate")
+
+
+def _tested(objective: str) -> str:
+    """The column of the test split that answers to one of the validation split."""
+    return objective.replace("val_", "test_", 1) if objective.startswith("val_") else objective
 
 
 @dataclass(frozen=True)
@@ -40,8 +74,8 @@ class DataFacts:
 
 def write(ledger: Ledger, data: DataFacts) -> None:
     """Write the three tables, each in one step, so that a reader never sees half a file."""
-    _write(ledger.folder / "trials.csv", trial_rows(ledger, data), TRIAL_COLUMNS)
-    _write(ledger.folder / "epochs.csv", epoch_rows(ledger), EPOCH_COLUMNS)
+    _write(ledger.folder / "trials.csv", trial_rows(ledger, data), trial_columns(ledger.spec))
+    _write(ledger.folder / "epochs.csv", epoch_rows(ledger), epoch_columns(ledger.spec))
     _write(ledger.folder / "profile.csv", profile_rows(ledger), ("model", "phase"))
 
 
@@ -71,7 +105,7 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
         if epochs
     }
     return (
-        {name: config.get(name) for name in ("lr", "tome_ratio", "image_size")}
+        {name: config.get(name) for name in TASK_SETTINGS[ledger.spec.task]}
         | settings
         | {
             "trial": trial.name,
@@ -99,7 +133,7 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
 def _with_front(ledger: Ledger, rows: list[dict[str, Any]], phase: str) -> tuple[list[dict[str, Any]], Sequence[bool]]:
     """The phase's complete rows, and which of them are on the front; a confirmed candidate counts by its means."""
     rows = [row for row in rows if row["state"] == "complete"]
-    names = [{"val_accuracy": "test_accuracy", "val_loss": "test_loss"}.get(o, o) for o in ledger.spec.objectives]
+    names = [_tested(o) for o in ledger.spec.objectives]
     columns = names if phase == "confirm" else ledger.spec.objectives
     groups = [row["candidate"] or row["trial"] for row in rows]
     points = {

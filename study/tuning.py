@@ -74,6 +74,10 @@ class Desk:
             return True
         if predictions := row.pop("predictions", None):
             self._save_predictions(trial, predictions)
+        if translations := row.pop("translations", None):
+            path = self.ledger.folder / "translations" / f"{trial.name}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("\n".join(translations) + "\n", encoding="utf-8")
         self.ledger.record(trial, row)
         ended = self._conclude(trial)
         if not ended:

@@ -15,6 +15,7 @@ from rich.text import Text
 from study.ledger import Ledger, Trial
 from study.profile import costs
 from study.search import best_of_each_model, front
+from study.spec import task_module
 
 
 class View:
@@ -57,7 +58,15 @@ class View:
         head = Text(f"{self.phase}: {len(trials)}/{self.total} trials begun ({counts}); {self._expected_end()}")
         complete = [trial for trial in trials if trial.state == "complete"]
         on_front = {trial.name for trial in front(self.ledger, complete)} if complete else set()
-        table = Table("model", self.metric, "best trial", "settings", "images/s alone", "on the front")
+        speed = task_module(self.ledger.spec).SPEED
+        table = Table(
+            "model",
+            self.metric,
+            "best trial",
+            "settings",
+            f"{speed.removeprefix('inference_').replace('_per_second', '/s')} alone",
+            "on the front",
+        )
         for trial in best_of_each_model(complete, self.metric):
             figures = costs(self.ledger, trial.cell.entry, self.ledger.settings(trial), trial.cell.phase)
             fronts = sum(t.name in on_front and t.cell.entry == trial.cell.entry for t in complete)
@@ -66,7 +75,7 @@ class View:
                 f"{trial.last[self.metric]:.4f}",
                 trial.name,
                 ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items()),
-                f"{figures['inference_images_per_second']:,.0f}" if figures else "not timed",
+                f"{figures[speed]:,.0f}" if figures else "not timed",
                 str(fronts),
             )
         return Group(head, table)

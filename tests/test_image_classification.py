@@ -228,7 +228,7 @@ def test_a_timing_is_the_median_of_repeats_with_its_quartiles() -> None:
 def test_a_profile_knows_parameters_and_flops() -> None:
     """One linear map of p patches of 3*4*4 values to width 16 and so on, counted by hand for the projection alone."""
     options = SCRATCH | {"depth": 1}
-    row = profile(Config(batch_size=8), "scratch_vit", options, (8, 8, 3), 4, CPU)
+    row = profile(Config(batch_size=8), "scratch_vit", options, (8, 8, 3), 4, device=CPU)
     model = Loop(Config(), "scratch_vit", options, "none", _tiny(), CPU).model
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     projection = 2 * 16 * 48 * 16  # 16 patches of 48 values, each to 16

@@ -17,7 +17,19 @@ from trainables.batching import buckets, collate, fixed_size, padded_lengths
 from trainables.data import DataError
 from trainables.data.text import Pairs, Sentences, TextOptions, from_lines
 from trainables.training import Diverged
-from trainables.translation import Config, Data, Loop, check_train_size, learning_rate, load_data, smoothed_entropy
+from trainables.translation import (
+    MEASURED,
+    SPEED,
+    Config,
+    Data,
+    Loop,
+    check_train_size,
+    epoch_seconds,
+    load_data,
+    profile,
+    shape,
+)
+from trainables.translation_maths import learning_rate, smoothed_entropy
 
 CPU = torch.device("cpu")
 MODEL = "translation_transformer"
@@ -130,19 +142,18 @@ def test_train_size_takes_a_part_that_larger_ones_hold(data: Data) -> None:
 
 def test_the_learning_rate_is_the_reports_at_its_logged_steps() -> None:
     """reference.md part 1: 907 batches an epoch, d_model 512, warm-up 3000, stepped at every batch."""
-    config = Config(factor=1.0, warmup=3000, epochs=8)
+    total = 8 * 907
     shown = {
-        (epoch, step): f"{learning_rate(epoch * 907 + step + 1, config, 512, 8 * 907):.1e}"
+        (epoch, step): f"{learning_rate(epoch * 907 + step + 1, 512, 3000, 0, total):.1e}"
         for epoch, step in ((0, 1), (3, 281), (7, 1), (7, 906))
     }
     assert shown == {(0, 1): "5.4e-07", (3, 281): "8.1e-04", (7, 1): "5.5e-04", (7, 906): "5.2e-04"}
-    rates = [learning_rate(step, config, 512, 8 * 907) for step in range(1, 8 * 907 + 1)]
+    rates = [learning_rate(step, 512, 3000, 0, total) for step in range(1, total + 1)]
     assert max(rates) == rates[2999]
 
 
 def test_the_cool_down_falls_to_nothing_over_its_share() -> None:
-    plain, cooled = Config(warmup=10), Config(warmup=10, cooldown=0.25)
-    ratios = [learning_rate(s, cooled, 64, 100) / learning_rate(s, plain, 64, 100) for s in range(1, 101)]
+    ratios = [learning_rate(s, 64, 10, 25, 100) / learning_rate(s, 64, 10, 0, 100) for s in range(1, 101)]
     assert ratios[:76] == [1.0] * 76
     assert ratios[76:] == pytest.approx([i / 25 for i in range(24, 0, -1)])
 
@@ -210,6 +221,22 @@ def test_a_batch_is_shifted_padded_and_cut() -> None:
 def test_a_setting_out_of_its_bounds_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} must be .*{value}"):
         Config(**{field: value})
+
+
+def test_a_profile_times_step_and_decoding(data: Data) -> None:
+    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, device=CPU, **shape(data))
+    some = loop(data)
+    assert shape(data) == {"source_vocabulary": 10, "target_vocabulary": 10, "source_tokens": 3, "target_tokens": 3}
+    assert row["parameters"] == sum(p.numel() for p in some.model.parameters()) and row["batch"] == 4
+    assert row["train_pairs_per_second"] == pytest.approx(4 / row["train_step_seconds"])
+    assert row["train_tokens_per_second"] == pytest.approx(16 / row["train_step_seconds"])  # 3 tokens and the end
+    assert row["inference_sentences_per_second_q1"] <= row[SPEED] <= row["inference_sentences_per_second_q3"]
+    # Twice the multiplications of one sentence through the encoder, counted by hand; the decoder adds more.
+    encoder = 2 * 4 * (4 * 32 * 32 + 2 * 32 * 64)
+    assert encoder < 1e9 * row["gflops_per_sentence"] < 40 * encoder
+    assert set(MEASURED) <= set(row)
+    assert epoch_seconds(Config(), row, 96, 24) == pytest.approx((96 / row["train_pairs_per_second"], 24 / row[SPEED]))
+    assert epoch_seconds(Config(train_size=48), row, 96, 24)[0] == pytest.approx(48 / row["train_pairs_per_second"])
 
 
 @pytest.mark.slow

@@ -146,10 +146,9 @@ def test_one_beam_is_greedy() -> None:
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
 @torch.no_grad()
-def test_a_beam_that_holds_everything_finds_the_best_sequence(penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beam_that_holds_everything_finds_the_best_sequence(penalty: float) -> None:
     """All sequences of up to three of two words are scored by a loop."""
     limit = 3
-    monkeypatch.setattr("models.decoding.longest_output", lambda _: limit)
     some = model(1, target_vocabulary=6)
     for sentence in sources(4):
         source = torch.from_numpy(padded([sentence]))
@@ -161,7 +160,9 @@ def test_a_beam_that_holds_everything_finds_the_best_sequence(penalty: float, mo
                 logits[:, [PADDING, UNKNOWN, BEGIN]] = -math.inf
                 chances = logits.log_softmax(1)[range(len(asked)), asked].sum()
                 scores[words] = float(chances) / ((5 + len(asked)) / 6) ** penalty
-        assert tuple(beam(some, source, Search(16, penalty))[0]) == max(scores, key=lambda words: scores[words])
+        assert tuple(beam(some, source, Search(16, penalty, limit=limit))[0]) == max(
+            scores, key=lambda words: scores[words]
+        )
 
 
 @torch.no_grad()

@@ -31,6 +31,13 @@ from trainables.data.splits import subset, validation_split
 from trainables.training import Diverged, hash_seed
 
 METRIC = "val_accuracy"  # what early stopping compares and what a model's best trial is best at
+SPEED = "inference_images_per_second"
+MEASURED = (  # the isolated figures of a trial
+    SPEED, "latency_ms", "train_step_seconds", "train_images_per_second", "parameters", "gflops_per_image",
+    "peak_memory_mb",
+)  # fmt: skip
+SPEED_SETTINGS = frozenset({"batch_size", "accumulation", "bfloat16"})  # those of Config that change the speed
+FROM_DATA = frozenset({"num_classes"})  # fields of a model's Config that the data decide
 EVAL_BATCH = 256
 
 
@@ -97,6 +104,34 @@ def check_train_size(data: Data, train_size: int | None) -> None:
         subset(data.train.labels, train_size, seed=0)
 
 
+def model_options(data: Data) -> dict[str, int]:
+    """The part of a model's Config that follows from the data."""
+    return {"num_classes": len(data.classes)}
+
+
+def shape(data: Data) -> dict[str, Any]:
+    """What `profile` must know of the data."""
+    return {"image_shape": data.train.images.shape[1:], "classes": len(data.classes)}
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """What environment.json says of the data beside their sizes."""
+    return {"classes": list(data.classes), "decoded_size": data.train.images.shape[1]}
+
+
+def keep(folder: Path, data: Data, test: Images) -> None:
+    """Write what the analysis needs of the data into the study folder: the test labels, to compare models by image."""
+    labels = folder / "predictions" / "labels.npy"
+    labels.parent.mkdir(exist_ok=True)
+    np.save(labels, test.labels)
+
+
+def epoch_seconds(config: Config, figures: dict[str, float], train: int, validation: int) -> tuple[float, float]:
+    """(training, evaluation) seconds of an epoch, from the isolated `figures` and the numbers of images."""
+    steps = math.ceil((config.train_size or train) / config.batch_size)
+    return figures["train_step_seconds"] * steps, validation / figures[SPEED]
+
+
 def _take(images: Images, indices: np.ndarray) -> Images:
     return Images(images.images[indices], images.labels[indices])
 
@@ -135,7 +170,7 @@ class Loop:
         self.epoch = 0
         hardware.reset_peak_memory(device)
         torch.manual_seed(config.seed)
-        self.model = models.build(model, weights=weights, num_classes=len(data.classes), **options)
+        self.model = models.build(model, weights=weights, **model_options(data), **options)
         mean, std = models.normalisation(self.model)
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
         self.image_size = int(options.get("image_size", models.config_class(model)().image_size))

@@ -7,10 +7,11 @@ while loop.epoch < loop.config.epochs:
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,18 @@ from trainables.data import DataError
 from trainables.data.text import Pairs, TextOptions, load_text
 from trainables.step_log import StepLog
 from trainables.training import Diverged, hash_seed
+from trainables.translation_maths import learning_rate, smoothed_entropy
+from trainables.translation_profile import measure, noise
 
 METRIC = "val_bleu"  # what early stopping compares and what a model's best trial is best at
+SPEED = "inference_sentences_per_second"
+MEASURED = (  # the isolated figures of a trial
+    SPEED, "latency_ms", "train_step_seconds", "train_tokens_per_second", "train_pairs_per_second", "parameters",
+    "gflops_per_sentence", "peak_memory_mb",
+)  # fmt: skip
+# Those of Config that change the speed.
+SPEED_SETTINGS = frozenset({"batch_tokens", "batch_size", "pad_to", "accumulation", "beams", "bfloat16"})
+FROM_DATA = frozenset({"source_vocabulary", "target_vocabulary"})  # fields of a model's Config that the data decide
 EVAL_TOKENS = 4096
 
 
@@ -103,20 +114,40 @@ def check_train_size(data: Data, train_size: int | None) -> None:
         raise DataError(f"train_size {train_size} is impossible: there are {len(data.train)} training pairs")
 
 
-def learning_rate(step: int, config: Config, width: int, steps: int) -> float:
-    """factor / sqrt(width) x min(step^-0.5, step x warmup^-1.5) (arXiv 1706.03762, section 5.3), with the cool-down.
-
-    step: counts the batches of the whole training, from 1 to `steps`.
-    """
-    rate = config.factor * width**-0.5 * min(step**-0.5, step * config.warmup**-1.5)
-    falling = config.cooldown * steps
-    return rate * min(1.0, (steps - step + 1) / falling) if falling else rate
+def model_options(data: Data) -> dict[str, int]:
+    """The part of a model's Config that follows from the data."""
+    return {"source_vocabulary": len(data.source_vocabulary), "target_vocabulary": len(data.target_vocabulary)}
 
 
-def smoothed_entropy(smoothing: float, classes: int) -> float:
-    """Entropy of the smoothed target distribution (nats): what the smoothed cross-entropy cannot fall below."""
-    likely, others = 1 - smoothing + smoothing / classes, smoothing / classes
-    return -likely * math.log(likely) - ((classes - 1) * others * math.log(others) if others else 0.0)
+def shape(data: Data) -> dict[str, int]:
+    """What `profile` must know of the data: sizes of the vocabularies, mean tokens of a sentence."""
+    means = (round(float(side.lengths.mean())) for side in (data.train.source, data.train.target))
+    return model_options(data) | dict(zip(("source_tokens", "target_tokens"), means, strict=True))
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """What environment.json says of the data beside their sizes."""
+    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language]} | shape(data)
+
+
+def keep(folder: Path, data: Data, test: Pairs) -> None:
+    """Write what the analysis needs of the data into the study folder: vocabularies, and references to compare with."""
+    known = [*zip(data.validation.source_text, data.validation.target_text, strict=True)]
+    known += zip(test.source_text, test.target_text, strict=True)
+    vocabularies = data.source_vocabulary.to_dict(), data.target_vocabulary.to_dict()
+    content = {"source": vocabularies[0], "target": vocabularies[1], "references": dict(known)}
+    (folder / "text.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def epoch_seconds(config: Config, figures: dict[str, float], train: int, validation: int) -> tuple[float, float]:
+    """(training, evaluation) seconds of an epoch, from the isolated `figures` and the numbers of pairs."""
+    return (config.train_size or train) / figures["train_pairs_per_second"], validation / figures[SPEED]
+
+
+def profile(config: Config, model: str, options: dict[str, Any], device: torch.device, **shape: int) -> dict[str, Any]:
+    """Time one model on made-up sentences of the data's mean lengths; see translation_profile.py."""
+    loop = Loop(replace(config, train_size=None), model, options, "none", noise(config, **shape), device)
+    return measure(loop, shape["source_tokens"], shape["target_tokens"])
 
 
 class Loop:
@@ -144,7 +175,7 @@ class Loop:
         self.epoch = 0
         hardware.reset_peak_memory(device)
         torch.manual_seed(config.seed)
-        self.model: Any = models.build(model, weights, **options, **vocabulary_sizes(data)).to(device)
+        self.model: Any = models.build(model, weights, **options, **model_options(data)).to(device)
         self.width = self.model.config.width
         self.entropy = smoothed_entropy(config.label_smoothing, len(data.target_vocabulary))
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
@@ -209,7 +240,9 @@ class Loop:
         group_tokens = np.bincount(groups, weights=counts)
         steps = self.config.epochs * len(batches)
         for step, batch in enumerate(batches):
-            rate = learning_rate(self.steps_before + step + 1, self.config, self.width, steps)
+            rate = self.config.factor * learning_rate(
+                self.steps_before + step + 1, self.width, self.config.warmup, self.config.cooldown * steps, steps
+            )
             some = collate(self.data.train, batch, self.config.pad_to, self.device)
             loss = self._loss(some, self.config.label_smoothing)
             (loss / group_tokens[groups[step]]).backward()
@@ -255,6 +288,7 @@ class Loop:
             "bleu": score,
             "sequence_accuracy": same / len(pairs),
             "bleu_signature": str(metric.get_signature()),
+            "translations": translations,
         }
 
     def translate(self, pairs: Pairs, search: Search | None = None) -> list[str]:
@@ -267,9 +301,8 @@ class Loop:
     def test(self, pairs: Pairs) -> dict[str, Any]:
         """What the confirm phase asks once, of the trained model: the test split's figures."""
         row = self.evaluate(pairs)
-        return {f"test_{name}": row[name] for name in ("bleu", "loss", "perplexity", "sequence_accuracy")} | {
-            "test_sentences": len(pairs)
-        }
+        figures = {f"test_{name}": row[name] for name in ("bleu", "loss", "perplexity", "sequence_accuracy")}
+        return figures | {"test_sentences": len(pairs), "translations": row["translations"]}
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the training depends on."""
@@ -284,8 +317,3 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.steps_before = state["epoch"], state["steps_before"]
-
-
-def vocabulary_sizes(data: Data) -> dict[str, int]:
-    """The part of a translation model's Config that follows from the data."""
-    return {"source_vocabulary": len(data.source_vocabulary), "target_vocabulary": len(data.target_vocabulary)}

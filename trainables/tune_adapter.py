@@ -83,7 +83,7 @@ class StudyTrial(tune.Trainable):
         last = self.loop.epoch >= self.loop.config.epochs
         if last and self.settings["test"]:
             tested = self.loop.test(ray.get(self.data["test"]))
-            row |= tested | {"predictions": tested["predictions"].tolist()}
+            row |= {key: value.tolist() if hasattr(value, "tolist") else value for key, value in tested.items()}
         self.rows.append(row)
         self.unsaved = True
         if last or time.monotonic() - self.saved_at >= self.settings["checkpoint_seconds"]:

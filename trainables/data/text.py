@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,7 +28,9 @@ FORM = "{train,val,test}.{src,tgt}[.gz]"
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How text becomes tokens; a space gives these beside the data's name."""
+    """How text becomes tokens; a space gives these under `data.text`."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # a space's unknown keys are errors
 
     min_frequency: int = 2  # a rarer token is unknown
     vocabulary: str = "train"  # the splits that it is built from; "all" is for reproducing studies that did so
@@ -42,7 +45,7 @@ class TextOptions:
             ("max_tokens", self.max_tokens >= 1, "1 or more"),
         ):
             if not valid:
-                raise DataError(f"data.{name} must be {what}, got {getattr(self, name)!r}")
+                raise DataError(f"data.text.{name} must be {what}, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, eq=False)
