@@ -65,14 +65,15 @@ def write_attention(found: Attended, source: str, trial: str, folder: Path) -> l
     written = []
     for kind, grid in grids(found).items():
         path = folder / f"attention_{kind}.png"
-        _draw(grid, lines).savefig(path)
+        heat_maps(grid, lines).savefig(path)
         written.append(path)
     page = folder / "attention.html"
     page.write_text(_page([KINDS[kind][0] for kind in KINDS], written, lines), encoding="utf-8")
     return [*written, page]
 
 
-def _draw(grid: Grid, lines: list[str]) -> Figure:
+def heat_maps(grid: Grid, lines: list[str]) -> Figure:
+    """A row for each layer, a column for each head, the tokens on both axes; `lines` stand above."""
     from matplotlib.figure import Figure
 
     rows, columns = len(grid.maps), len(grid.columns)

@@ -30,6 +30,7 @@ def test_is_stored_without_outputs_and_paths(notebook):
     assert str(Path.home()) not in nbformat.writes(notebook)
 
 
+@pytest.mark.parametrize("notebook", [path for path in NOTEBOOKS if path.stem != "translation"], indirect=True)
 def test_runs_on_a_fresh_study(notebook, tiny_study, monkeypatch):
     monkeypatch.setenv("STUDY", str(tiny_study))
     folder = str(NOTEBOOKS[0].parent)  # where Jupyter starts a notebook

@@ -1,0 +1,137 @@
+"""The Transformer's training step against the straightforward one, and decoding with the cache against without.
+
+python -m benchmarks.translation        # about 4 minutes on 2 cores
+
+The training step is that of the report's architecture (6 + 6 layers, width 512) on sentences as long as Multi30k's:
+length buckets, fused attention, logits for real tokens only, bfloat16 where the hardware has it; against 32 pairs padded
+to 72 tokens, float32, attention written out, logits everywhere. Decoding is greedy, of 1,000 sentences.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import models
+from benchmarks.figure import Figure, at_least, show
+from models.decoding import Search, greedy, padded
+from models.text import END, PADDING, SPECIALS
+from trainables import device as hardware
+from trainables.batching import collate
+from trainables.data.text import Pairs, Sentences
+from trainables.translation import Config, Loop
+
+VOCABULARIES = 8316, 6384  # of the report, German and English
+PAIRS, PADDED_TO = 32, 72
+ROUNDS = 3
+SENTENCES, AT_ONCE = 1000, 125
+SMALL = {"layers": 3, "width": 256, "feed_forward": 512, "heads": 4, "norm": "pre"}
+
+
+def run() -> Iterator[Figure]:
+    device = hardware.pick(1)
+    yield training(device)
+    yield decoding(device)
+
+
+def lengths(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of tokens like those of Multi30k's sentences: mean 12.5, standard deviation 4, from 4 to 40."""
+    return rng.gamma(12.5**2 / 16, 16 / 12.5, count).round().clip(4, 40).astype(int)
+
+
+def training(device: torch.device) -> Figure:
+    rng = np.random.default_rng(0)
+    sides = [
+        Sentences.of([rng.integers(len(SPECIALS), size, n).tolist() for n in lengths(2000, rng)])
+        for size in VOCABULARIES
+    ]
+    pairs = Pairs(*sides)
+    known = SimpleNamespace(
+        source_vocabulary=range(VOCABULARIES[0]), target_vocabulary=range(VOCABULARIES[1]), train=pairs
+    )
+    data: Any = known
+    ours = Loop(Config(batch_tokens=1024), "translation_transformer", {}, "none", data, device)
+    plain = Loop(Config(batch_size=PAIRS, bfloat16=False), "translation_transformer", {}, "none", data, device)
+    ours.model.train()
+    plain.model.train()
+    batches, shuffled = ours._batches(rng), plain._batches(rng)
+    speeds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(ROUNDS + 1):
+        own = batches[2 * turn : 2 * turn + 2]
+        fast = _tokens_per_second(pairs, own, lambda own=own: list(ours._steps(own)), device)  # type: ignore[misc]
+        one = [shuffled[turn]]
+        slow = _tokens_per_second(pairs, one, lambda one=one: _plain_step(plain, one[0]), device)  # type: ignore[misc]
+        if turn:  # the first turn warms up
+            speeds[0].append(fast)
+            speeds[1].append(slow)
+    fast, slow = map(statistics.median, speeds)
+    dtype = "bfloat16" if ours.uses_bfloat16 else "float32, there is no bfloat16 in hardware here"
+    note = f" ({fast:,.0f} against {slow:,.0f} target tokens/s; {dtype})"
+    return at_least("training step of the base Transformer against batch 32 padded to 72", fast / slow, 6.0, note=note)
+
+
+def _tokens_per_second(pairs: Pairs, batches: list[np.ndarray], step: Any, device: torch.device) -> float:
+    tokens = sum(int((pairs.target.lengths[batch] + 1).sum()) for batch in batches)
+    hardware.synchronise(device)
+    begin = time.perf_counter()
+    step()
+    hardware.synchronise(device)
+    return tokens / (time.perf_counter() - begin)
+
+
+def _plain_step(loop: Loop, indices: np.ndarray) -> None:
+    """The same model and optimiser as a straightforward script would use them."""
+    batch = collate(loop.data.train, indices, PADDED_TO, loop.device)
+    labels = torch.full_like(batch.target.reshape(-1), PADDING)
+    labels[batch.where] = batch.labels
+    with sdpa_kernel(SDPBackend.MATH):
+        logits = loop.model(batch.source, batch.target)  # (B, 72, target vocabulary)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=PADDING, label_smoothing=0.1)
+        loss.backward()
+    loop._optimise(1e-4)
+
+
+def decoding(device: torch.device) -> Figure:
+    """A random model that writes as many tokens as it reads: an untrained one does not know when to stop."""
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    sizes = {"source_vocabulary": VOCABULARIES[0], "target_vocabulary": VOCABULARIES[1]}
+    model: Any = models.build("translation_transformer", **SMALL, **sizes).eval().to(device)
+    with torch.no_grad():
+        model.output.bias[END] = -1e9
+    counts = np.sort(lengths(SENTENCES, rng))
+    sources = [rng.integers(len(SPECIALS), VOCABULARIES[0], n) for n in counts]
+    chunks = [
+        torch.from_numpy(padded(sources[begin : begin + AT_ONCE])).to(device)
+        for begin in range(0, SENTENCES, AT_ONCE)
+    ]  # fmt: skip
+
+    def decode(some: list[torch.Tensor], cached: bool) -> list[list[int]]:
+        return [tokens for s in some for tokens in greedy(model, s, Search(cached=cached, limit=s.shape[1]))]
+
+    decode(chunks[:1], True), decode(chunks[:1], False)  # warm up
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    written: dict[bool, list[list[int]]] = {}
+    for _ in range(ROUNDS):
+        for cached in (True, False):
+            begin = time.perf_counter()
+            written[cached] = decode(chunks, cached)
+            hardware.synchronise(device)
+            seconds[cached].append(time.perf_counter() - begin)
+    ratio = statistics.median(seconds[False]) / statistics.median(seconds[True])
+    same = written[True] == written[False]
+    note = f", {'same tokens' if same else 'OTHER TOKENS'}, {SENTENCES / statistics.median(seconds[True]):,.0f} sentences/s"
+    figure = at_least("greedy decoding of 1,000 sentences with cached keys and values", ratio, 3.0, note=note)
+    return figure if same else Figure(figure.what, figure.measured, figure.asked, reached=False)
+
+
+if __name__ == "__main__":
+    show(run())
