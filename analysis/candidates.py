@@ -22,6 +22,11 @@ def quality(study: Study) -> str:
     return measured[0] if measured else "accuracy"
 
 
+def examples(study: Study) -> str:
+    """What a model is trained on and `train_size` counts: "images", or "pairs" of sentences."""
+    return "pairs" if quality(study) == "bleu" else "images"
+
+
 def speed(study: Study) -> str:
     """The column of the speed measured alone, such as `inference_images_per_second`."""
     columns = [

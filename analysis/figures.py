@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.candidates import choices, confirmed, quality, searched, settings, speed
+from analysis.candidates import choices, confirmed, examples, quality, searched, settings, speed
 from analysis.scaling import SizeScaling
 from analysis.study_folder import Study
 from analysis.summary import unit
@@ -231,7 +231,7 @@ def size_scaling(study: Study, models: list[SizeScaling]) -> "Figure":
             fill="toself", opacity=0.12, fillcolor=style.colour, line={"width": 0}, mode="lines", hoverinfo="skip",
         )  # fmt: skip
     figure.update_layout(yaxis=_accuracy_axis(study, "validation accuracy"))
-    figure.update_xaxes(type="log", title="training images (log scale)")
+    figure.update_xaxes(type="log", title=f"training {examples(study)} (log scale)")
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis import importance, scaling
-from analysis.candidates import quality
+from analysis.candidates import examples, quality
 from analysis.figures import model_labels, styles
 from analysis.plots import accuracy_vs_speed
 from analysis.study_folder import Study
@@ -83,7 +83,7 @@ def _size_scaling(axes: "Axes", study: Study, models: list[scaling.SizeScaling])
         axes.plot(outside["train_size"], outside["accuracy"], ":", color=colour, marker="o", markerfacecolor="none")
     axes.set_title("best trial at each size; band: 95 %; dotted with open marks: extrapolation", fontsize=9)
     axes.set_xscale("log")
-    axes.set_xlabel("training images (log scale)")
+    axes.set_xlabel(f"training {examples(study)} (log scale)")
     axes.set_ylabel(_accuracy(study))
 
 

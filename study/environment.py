@@ -17,7 +17,7 @@ import torch
 
 from trainables.device import cpu_name
 
-PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", "scikit-learn")
+PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", "scikit-learn", "spacy", "sacrebleu")
 
 
 def describe() -> dict[str, Any]:

@@ -321,7 +321,7 @@ def _one_line(error: ValidationError) -> str:
     # Pydantic names the branches of a union in the location; a reader knows only the YAML's keys.
     keys = [part for part in location if not part.startswith(("list[", "Range", "bool", "int", "float", "str"))]
     path = ".".join(keys)
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         schema: dict[str, Any] = {
             "resources": Resources,
             "data": Data,
