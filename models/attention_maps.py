@@ -70,5 +70,5 @@ def _weights(layer: MultiHeadAttention, queries: Tensor, keys: Tensor, mask: Ten
     if mask is not None:
         scores = scores.masked_fill(~mask.unsqueeze(1), -torch.inf)
     if causal:
-        scores = scores.masked_fill(~causal_mask(*scores.shape[2:], scores.device), -torch.inf)
+        scores = scores.masked_fill(~causal_mask(scores.shape[2], scores.shape[3], scores.device), -torch.inf)
     return scores.softmax(-1)

@@ -68,13 +68,17 @@ def padded(sources: Sequence[np.ndarray]) -> np.ndarray:
     return table
 
 
-def _limit(model: Transformer, source: Tensor, search: Search) -> int:
-    return min(search.limit or longest_output(source.shape[1]), model.config.max_length - 1)
-
-
-def longest_output(source_length: int) -> int:
-    """The number of tokens after which decoding gives up on the end of a sentence."""
+def longest_output(source_length: Tensor) -> Tensor:
+    """The number of tokens after which decoding gives up on the end of a sentence; lengths count the source's END."""
     return source_length + source_length // 2 + 10
+
+
+def _limits(model: Transformer, mask: Tensor, search: Search) -> Tensor:
+    """Tokens of each translation at most, (B,): by its own source, so that its neighbours in the batch do not matter."""
+    limits = longest_output(mask.sum((1, 2)))
+    if search.limit is not None:
+        limits = torch.full_like(limits, search.limit)
+    return limits.clamp(max=model.config.max_length - 1)
 
 
 @torch.inference_mode()
@@ -82,18 +86,19 @@ def greedy(model: Transformer, source: Tensor, search: Search = Search()) -> lis
     """The likeliest token, again and again: source (B, S) -> B translations without specials."""
     mask = source_mask(source)
     memory = model.encode(source, mask)
-    limit = _limit(model, source, search)
-    written = torch.full((len(source), limit + 1), PADDING, device=source.device)
+    limits = _limits(model, mask, search)
+    longest = int(limits.max())
+    written = torch.full((len(source), longest + 1), PADDING, device=source.device)
     written[:, 0] = BEGIN
     rows = torch.arange(len(source), device=source.device)  # of the sentences that are in the batch still
     alive = torch.ones_like(rows, dtype=torch.bool)
     cache = DecoderCache(model.config.layers) if search.cached else None
-    for step in range(limit):
+    for step in range(longest):
         begin = step if cache else 0
         states = model.decode(written[rows, begin : step + 1], memory, mask, cache)
         token = _allowed(model.output(states[:, -1])).argmax(1)
         written[rows, step + 1] = torch.where(alive, token, PADDING)
-        alive &= token != END
+        alive &= (token != END) & (step + 1 < limits[rows])
         left = int(alive.sum())
         if left == 0:
             break
@@ -128,9 +133,9 @@ def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
     """
     beams, device = search.beams, source.device
     mask = source_mask(source)
+    limits = _limits(model, mask, search)
     memory = model.encode(source, mask).repeat_interleave(beams, 0)  # (B K, S, width)
     mask = mask.repeat_interleave(beams, 0)
-    limit = _limit(model, source, search)
     found = [_Found() for _ in source]
     sentences = list(range(len(source)))  # those that are in the batch still
     written = torch.full((len(source) * beams, 1), BEGIN, device=device)
@@ -138,7 +143,7 @@ def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
     scores = torch.full((len(source), beams), -torch.inf, device=device)
     scores[:, 0] = 0
     cache = DecoderCache(model.config.layers) if search.cached else None
-    for step in range(1, limit + 1):
+    for step in range(1, int(limits.max()) + 1):
         states = model.decode(written[:, -1:] if cache else written, memory, mask, cache)
         logits = _allowed(model.output(states[:, -1]).float())
         total = scores.unsqueeze(2) + logits.log_softmax(1).unflatten(0, (-1, beams))  # (B, K, V)
@@ -146,12 +151,9 @@ def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
         best, where = total.flatten(1).topk(min(2 * beams, total[0].numel()))
         parent, token = where // total.shape[2], where % total.shape[2]
         penalty = ((5 + step) / 6) ** search.length_penalty
-        ends = token == END
-        if step == limit:
-            ends = torch.ones_like(ends)  # what has not ended is taken as it stands
+        # At a sentence's limit, what has not ended is taken as it stands.
+        ends = (token == END) | (step >= limits).unsqueeze(1)
         for row, rank in (ends[:, :beams] & best[:, :beams].isfinite()).nonzero().tolist():
-            if found[sentences[row]].count == beams:
-                continue  # done, and only not yet out of the batch
             tokens = [*written[row * beams + int(parent[row, rank])].tolist(), int(token[row, rank])]
             found[sentences[row]].add(float(best[row, rank]) / penalty, tokens)
         going = best.masked_fill(token == END, -torch.inf)
@@ -159,13 +161,14 @@ def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
         first = torch.arange(0, len(written), beams, device=device).unsqueeze(1)
         rows = (first + parent.gather(1, rank)).flatten()  # of the beams that each one continues
         written = torch.cat([written[rows], token.gather(1, rank).reshape(-1, 1)], 1)
-        unfinished = [row for row, sentence in enumerate(sentences) if found[sentence].count < beams]
+        going_on = (step < limits).tolist()
+        unfinished = [row for row, sentence in enumerate(sentences) if going_on[row] and found[sentence].count < beams]
         if not unfinished:
             break
-        if len(unfinished) < SHRINK_BELOW * len(sentences):
+        if len(unfinished) < len(sentences):
             kept = torch.tensor(unfinished, device=device)
             sentences = [sentences[row] for row in unfinished]
-            scores = scores[kept]
+            scores, limits = scores[kept], limits[kept]
             flat = (kept.unsqueeze(1) * beams + torch.arange(beams, device=device)).flatten()
             written, rows, memory, mask = written[flat], rows[flat], memory[flat], mask[flat]
         if cache:

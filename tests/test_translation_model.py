@@ -130,7 +130,7 @@ def test_greedy_decoding_against_a_loop() -> None:
     for sentence in sources(6):
         source = torch.from_numpy(padded([sentence]))
         tokens = [BEGIN]
-        while len(tokens) <= longest_output(source.shape[1]):
+        while len(tokens) <= longest_output(torch.tensor(source.shape[1])):
             logits = some(source, torch.tensor([tokens]))[0, -1]
             logits[[PADDING, UNKNOWN, BEGIN]] = -math.inf
             if (token := int(logits.argmax())) == END:

@@ -74,14 +74,14 @@ def _load(place: Path) -> TextData | None:
             facts = json.loads(arrays["facts"].tobytes())
 
             def pairs(split: str) -> Pairs:
-                sides = (
+                source, target = (
                     Sentences(arrays[f"{split}_{side}_tokens"], arrays[f"{split}_{side}_starts"])
                     for side in ("source", "target")
                 )
-                return Pairs(*sides, *map(tuple, facts["texts"][split]))
+                return Pairs(source, target, *map(tuple, facts["texts"][split]))
 
-            vocabularies = map(Vocabulary.from_dict, facts["vocabularies"])
-            parts = map(pairs, ("train", "validation", "test"))
-            return TextData(facts["name"], facts["note"], *vocabularies, *parts)
+            source, target = map(Vocabulary.from_dict, facts["vocabularies"])
+            train, validation, test = map(pairs, ("train", "validation", "test"))
+            return TextData(facts["name"], facts["note"], source, target, train, validation, test)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # absent or damaged
         return None
