@@ -6,6 +6,7 @@ python -m analysis attention results/translation_small --sentence "Eine Frau ste
 from __future__ import annotations
 
 import base64
+import math
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -121,27 +122,27 @@ def _page(titles: list[str], pictures: list[Path], lines: list[str]) -> str:
     )
 
 
-def image_attention(network: Any, pixels: Any, grid_side: int) -> list[np.ndarray]:
+def image_attention(network: Any, pixels: Any) -> list[np.ndarray]:
     """For each layer the class token's attention to the patches, (heads, side, side), each map divided by its largest.
 
-    pixels: one prepared image (1, 3, H, W). Raises ValueError for a model without a class token.
+    pixels: one prepared image (1, 3, H, W), square. Raises ValueError for a model without a class token.
     """
     import torch
 
     from models.attention_maps import captured
 
-    patches = grid_side**2
     with captured(network) as maps, torch.inference_mode():
         network(pixels)
-    result = []
     prefix = getattr(network, "num_prefix_tokens", None)
     if not maps or (prefix is not None and getattr(network, "cls_token", None) is None):
         raise ValueError("this model has no class token whose attention could be drawn")
+    result = []
     for weights in maps.values():
-        # The scratch ViT's class row is the last one; timm's class token comes first, then other prefix tokens.
-        row = weights[0, :, -1, :patches] if prefix is None else weights[0, :, 0, prefix : prefix + patches]
+        # timm's class token comes first, then other prefix tokens; the scratch ViT's class row is the last one.
+        row = weights[0, :, -1, :-1] if prefix is None else weights[0, :, 0, prefix:]
         scaled = row / row.amax(1, keepdim=True)
-        result.append(scaled.unflatten(1, (grid_side, grid_side)).float().cpu().numpy())
+        side = math.isqrt(row.shape[1])
+        result.append(scaled.unflatten(1, (side, side)).float().cpu().numpy())
     return result
 
 

@@ -6,7 +6,7 @@ python -m analysis attention results/translation_small --sentence "Eine Frau ste
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,27 +75,26 @@ def _image(folder: Path, trial: str, image: Path, to: Path) -> Path:
     from models.preprocessing import prepare
 
     found = trained(folder, trial)
-    steps, network = found.exported.preprocessing, found.exported.build()
+    steps = found.exported.preprocessing
+    network: Any = found.exported.build()
     network.load_state_dict(found.state)
     note = ""
     if found.exported.options.get("tome_ratio"):
         from models.vit_tome import set_ratio
 
-        set_ratio(network, 0.0)  # type: ignore[arg-type]
+        set_ratio(network, 0.0)
         note = ", drawn without merging"
     try:
         pixels = decode(image, steps.decoded_size or steps.image_size)
     except Exception as error:  # decoders raise nearly anything
         raise StudyError(f"--image {image}: no readable image ({type(error).__name__}); name another") from error
     ready = prepare(torch.from_numpy(pixels)[None], steps.image_size, torch.tensor(steps.mean), torch.tensor(steps.std))
-    patch = found.exported.options.get("patch_size") or getattr(network, "patch_size", None)
     try:
-        side = network.patch_embed.grid_size[0] if hasattr(network, "patch_embed") else steps.image_size // int(patch)
-        maps = image_attention(network, ready, side)
-        with torch.inference_mode():
-            named = found.exported.classes[int(network(ready).argmax())]
-    except (ValueError, TypeError) as error:
-        raise StudyError(f"trial {found.row['trial']} ({found.exported.model}) is no ViT with a class token") from error
+        maps = image_attention(network, ready)
+    except ValueError as error:
+        raise StudyError(f"trial {found.row['trial']} ({found.exported.model}): {error}; name another trial") from error
+    with torch.inference_mode():
+        named = found.exported.classes[int(network(ready).argmax())]
     title = f"{found.row['trial']}: class-token attention, {image.name}, classified as {named}{note}"
     return draw_image_attention(maps, pixels, title, to / f"attention_{image.stem}.png")
 

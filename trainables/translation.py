@@ -175,8 +175,9 @@ class Loop:
         self.epoch = 0
         hardware.reset_peak_memory(device)
         torch.manual_seed(config.seed)
-        self.model: Any = models.build(model, weights, **options, **model_options(data)).to(device)
-        self.width = self.model.config.width
+        network: Any = models.build(model, weights, **options, **model_options(data))
+        self.model = network.to(device)
+        self.width: int = self.model.config.width
         self.entropy = smoothed_entropy(config.label_smoothing, len(data.target_vocabulary))
         self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
 

@@ -167,12 +167,10 @@ def read(
 def from_lines(lines: Lines, languages: tuple[str, str], options: TextOptions, name: str, begin: str) -> TextData:
     """Text data of lines in memory; begin: the note without its closing bracket."""
     cut = {
-        split: tuple(
-            [tokenise(line, language) for line in side] for side, language in zip(pair, languages, strict=True)
-        )
+        split: [[tokenise(line, language) for line in side] for side, language in zip(pair, languages, strict=True)]
         for split, pair in lines.items()
     }
-    kept = {split: _fitting(*pair, options.max_tokens) for split, pair in cut.items()}
+    kept = {split: _fitting(pair[0], pair[1], options.max_tokens) for split, pair in cut.items()}
     skipped = [f"{len(cut[s][0]) - len(k)} {s}" for s, k in kept.items() if len(k) < len(cut[s][0])]
     for split, indices in kept.items():
         if not indices:
@@ -187,11 +185,11 @@ def from_lines(lines: Lines, languages: tuple[str, str], options: TextOptions, n
 
     def pairs(split: str) -> Pairs:
         texts = [tuple(lines[split][side][i] for i in kept[split]) for side in (0, 1)] if split != "train" else [(), ()]
-        sides = (
+        encoded = [
             Sentences.of([vocabulary.encode(cut[split][side][i]) for i in kept[split]])
             for side, vocabulary in enumerate((source, target))
-        )
-        return Pairs(*sides, *texts)
+        ]
+        return Pairs(encoded[0], encoded[1], *texts)
 
     note = f"{begin}; skipped as empty or over {options.max_tokens} tokens: {', '.join(skipped)}" if skipped else begin
     return TextData(name, f"{note})", source, target, pairs("train"), pairs("val"), pairs("test"))
