@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from typer.exceptions import TyperException
 
-from analysis import cli_report, cli_takeaway
+from analysis import cli_merging, cli_report, cli_takeaway
 from analysis.candidates import choices, confirmed, quality, searched, settings, speed
 from analysis.study_folder import Study, StudyError, load
 from analysis.summary import print_summary, summary
@@ -146,6 +146,7 @@ def best(
 
 app.add_typer(cli_report.app)
 app.add_typer(cli_takeaway.app)
+app.add_typer(cli_merging.app)
 
 
 def main() -> None:

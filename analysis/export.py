@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -28,26 +29,46 @@ _FIGURES = (
 )  # fmt: skip
 
 
+class Trained(NamedTuple):
+    """A trial of a study with what it learnt; `exported` builds its network, which takes `state`."""
+
+    study: Study
+    row: pd.Series
+    exported: ExportedModel
+    state: dict[str, Tensor]
+
+
 def export(study_folder: Path, trial: str, to: Path) -> ExportedModel:
     """Write the model of `trial` (a name, "best" or "knee") to the folder `to`. Raises `StudyError`.
 
     "best" is the candidate of the highest validation accuracy, "knee" the one at the knee of the front of validation
     accuracy and speed; of its runs, the one of the highest validation accuracy. The test split chooses nothing.
     """
+    study, row, exported, state = trained(study_folder, trial)
+    _prepare_folder(to)
+    _save(state, to / WEIGHTS)
+    exported.write(to)
+    (to / CARD).write_text(model_card(study, row, exported), encoding="utf-8")
+    return exported
+
+
+def trained(study_folder: Path, trial: str, among: Collection[str] | None = None) -> Trained:
+    """The trial (as `export` takes it) with its checkpoint, read into memory. Raises `StudyError`.
+
+    among: the model entries that "best" and "knee" choose from; all by default.
+    """
     study = load(study_folder)
     if study.spec.get("task", "image_classification") != "image_classification":
-        raise StudyError(f"{study_folder} is a study of {study.spec['task']}; export takes image classifiers")
+        raise StudyError(f"{study_folder} is a study of {study.spec['task']}; this takes image classifiers")
+    if among is not None and trial in (BEST, KNEE):
+        study = dataclasses.replace(study, trials=study.trials[study.trials["model"].isin(among)])
     row = _find(study, study_folder, trial)
     state = _trained_weights(_checkpoint(study_folder, row["trial"]))
     exported = _describe(study, row)
     network = exported.build()
     exported.preprocessing.mean, exported.preprocessing.std = models.normalisation(network)
     _check_fit(network, state, row["trial"])
-    _prepare_folder(to)
-    _save(state, to / WEIGHTS)
-    exported.write(to)
-    (to / CARD).write_text(model_card(study, row, exported), encoding="utf-8")
-    return exported
+    return Trained(study, row, exported, state)
 
 
 def _find(study: Study, folder: Path, asked: str) -> pd.Series:
