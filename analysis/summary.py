@@ -65,7 +65,7 @@ def print_summary(study: Study, console: Console | None = None) -> None:
     for name, part in parts:
         if len(part):
             console.print(_terminal_table(part, study, title=str(name)))
-    for line in [*_legend(table, study), *_front_line(study), *_failures(study)]:
+    for line in [*_legend(table, study), *_front_line(study), *interpolation_error(study), *_failures(study)]:
         say(line)
     for note in study.notes:
         say(f"Note: {note}")
@@ -95,6 +95,18 @@ def conditions(study: Study) -> list[str]:
     if study.profile["busy"].str.lower().isin(["true", "1"]).any():
         lines.append("Some timings were taken while the machine was busy: read the speeds with care")
     return lines
+
+
+def interpolation_error(study: Study) -> list[str]:
+    """One line: how far the search's interpolated speeds were from those that the confirm phase timed exactly."""
+    exact = study.profile["inference_images_per_second"]
+    errors = (study.profile["interpolated_images_per_second"] / exact - 1).abs().dropna()
+    if errors.empty:
+        return []
+    return [
+        f"Interpolated speeds of {len(errors)} setting{'s' * (len(errors) != 1)} against exact timings: "
+        f"median error {errors.median():.1%}, largest {errors.max():.1%}"
+    ]
 
 
 def unit(speed_column: str) -> str:

@@ -24,7 +24,7 @@ from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, tas
 from trainables import timing
 
 GRID_POINTS = 5  # of a ranged dimension
-TRAINING_SPEED = {"batch_size", "accumulation", "bfloat16"}  # training settings that change the speed
+TRAINING_SPEED = {"batch_size", "accumulation", "bfloat16", "compile"}  # training settings that change the speed
 MEASURED = (
     "inference_images_per_second",
     "latency_ms",
@@ -146,6 +146,14 @@ def costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: s
         return {}
     at, xs = float(point[ranged[0]]), sorted(along)
     return {key: float(np.interp(at, xs, monotone([along[x][key] for x in xs]))) for key in MEASURED}
+
+
+def interpolated_speed(ledger: Ledger, row: dict[str, Any]) -> float | None:
+    """For a timing of the confirm phase: the images/s that the search interpolated there; None where it was timed."""
+    timed = any(other["point"] == row["point"] for other in timings(ledger, row["model"], "search"))
+    if row["phase"] == "profile" or timed:
+        return None
+    return costs(ledger, row["model"], row["point"], "search").get("inference_images_per_second")
 
 
 def monotone(values: list[float]) -> np.ndarray:

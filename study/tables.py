@@ -14,7 +14,7 @@ import numpy as np
 import models
 from analysis.tradeoff import pareto_mask
 from study.ledger import Ledger, Trial
-from study.profile import isolated
+from study.profile import interpolated_speed, isolated
 from study.spec import OBJECTIVES, split_settings, task_module
 
 # What an epoch measured while other trials shared the hardware says so in its name.
@@ -131,6 +131,7 @@ def profile_rows(ledger: Ledger) -> list[dict[str, Any]]:
     return [
         {"model": row["model"], "phase": row["phase"]} | row["settings"]
         | {key: value for key, value in row.items() if key not in ("point", "settings")}
+        | {"interpolated_images_per_second": interpolated_speed(ledger, row)}
         for row in ledger.profile
     ]  # fmt: skip
 
