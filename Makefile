@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup study test test-all lint notebooks lock
+.PHONY: setup study test test-all lint bench notebooks lock
 .DEFAULT_GOAL := study
 
 setup: $(INSTALLED)
@@ -28,6 +28,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The project's own figures, into benchmarks/RESULTS.md: under 20 minutes on 2 cores.
+bench: setup
+	$(BIN)/python -m benchmarks
 
 # make notebooks STUDY=results/NAME opens them on that study. Jupyter has an environment of its own: among what it brings
 # is a JSON checker that would add seconds to every start of a Ray worker.

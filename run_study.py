@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from study.checking import check_models
 from study.errors import UserError
-from study.spec import StudySpec, check_models, read_space, resolve, set_key, space_names
+from study.reading import read_space, resolve, set_key, space_names
+from study.spec import StudySpec
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -25,6 +27,7 @@ def main(
     space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study and run nothing.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first.")] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
     results: Annotated[Path, typer.Option(help="Where study folders lie.")] = Path("results"),
     data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
@@ -47,13 +50,17 @@ def main(
         _print_spaces()
         return
     overrides = _overrides(data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, set_)
+    if profile and not dry_run:
+        raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
     folder = _folder(space, name, results)
     spec, raw_space = _spec(space, folder, overrides, resume, weights)
     _check(spec, _where(space, folder))
+    options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
         _print_dry_run(spec)
+        if profile:
+            _print_estimate(spec, folder, data_dir, options)
         return
-    options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
 
 
@@ -176,6 +183,15 @@ def _run(
         console.print(f"Interrupted; everything is recorded. Go on with --name {folder.name} --resume", markup=False)
         return 130
     return 0 if concluded else 1
+
+
+def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
+    """Time the models alone and say how long the study would take; what goes on meanwhile goes to standard error."""
+    from rich.console import Console
+
+    from study.runner import Options, estimate
+
+    print(f"# {estimate(spec, Options(folder, data_dir, **options), Console(stderr=True))}")
 
 
 def _conclude(folder: Path, console: Any) -> bool:

@@ -5,7 +5,6 @@ python -m analysis pareto results/a results/b --x train_seconds --y val_accuracy
 python -m analysis best results/digits_compare --above 500
 """
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,12 +17,13 @@ import pandas as pd
 import typer
 from typer.exceptions import TyperException
 
-from analysis import cli_report, cli_takeaway, cli_translation
+from analysis import cli_merging, cli_report, cli_takeaway, cli_translation
 from analysis.candidates import choices, confirmed, quality, searched, settings, speed
 from analysis.study_folder import Study, StudyError, load
 from analysis.summary import print_summary, summary
 from analysis.tables import Format, print_frame
 from analysis.tradeoff import fastest_within, knee, most_accurate_above, pareto_mask
+from models import nearest
 
 _COSTS = (
     "_seconds",
@@ -147,6 +147,7 @@ def best(
 app.add_typer(cli_report.app)
 app.add_typer(cli_takeaway.app)
 app.add_typer(cli_translation.app)
+app.add_typer(cli_merging.app)
 
 
 def main() -> None:
@@ -192,10 +193,8 @@ def _column_and_direction(rows: pd.DataFrame, asked: str) -> tuple[str, bool]:
     name, _, direction = asked.partition(":")
     numbers = [str(column) for column in rows.select_dtypes("number") if rows.empty or rows[column].notna().any()]
     if name not in numbers:
-        near = difflib.get_close_matches(name, numbers, n=1, cutoff=0.5)
-        instead = f"did you mean {near[0]}?" if near else f"columns that can be compared: {', '.join(numbers)}"
         what = "holds no numbers in this study" if name in rows else "is no column of trials.csv"
-        raise StudyError(f"{name!r} {what}; {instead}")
+        raise StudyError(f"{name!r} {what}; {nearest(name, numbers)}")
     if direction in ("max", "min"):
         return name, direction == "max"
     if direction:

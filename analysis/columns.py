@@ -58,6 +58,7 @@ PROFILE: Columns = {
     "inference_images_per_second": "float64",
     "inference_images_per_second_q1": "float64",
     "inference_images_per_second_q3": "float64",
+    "interpolated_images_per_second": "float64",
     "latency_ms": "float64",
     "train_step_seconds": "float64",
     "parameters": "Int64",

@@ -15,7 +15,7 @@ from analysis import answer, figures, importance, report_tables, scaling
 from analysis.candidates import searched, settings, speed
 from analysis.comparison import comparisons, intervals
 from analysis.study_folder import Study, load
-from analysis.summary import conditions, trials_by_state, unit
+from analysis.summary import conditions, interpolation_error, trials_by_state, unit
 
 UNSTEADY = 1.25  # times between two timings of one setting: more than a quiet machine's spread
 _HERE = Path(__file__).parent
@@ -184,11 +184,12 @@ def _speed_method(study: Study) -> list[str]:
     if study.profile.empty:
         return ["No speed was measured alone: the profile phase was skipped or has not run."]
     return [
-        *(f"{line}." for line in conditions(study) if "measured" in line or "busy" in line),
+        *(f"{line}." for line in conditions(study) if "measured" in line or "disturbed" in line),
         f"Every model was timed with nothing of the study beside it, after a warm-up: {unit(speed(study))} is the "
         "median of repeated runs. A trial's speed is that of its setting, interpolated where its tome_ratio lies "
         "between two that were timed; confirmed candidates are timed at their exact setting. train_seconds is what "
         "the trial's epochs cost alone; columns that begin with contended_ were measured while other trials ran.",
+        *(f"{line}." for line in interpolation_error(study)),
     ]
 
 

@@ -65,7 +65,7 @@ def print_summary(study: Study, console: Console | None = None) -> None:
     for name, part in parts:
         if len(part):
             console.print(_terminal_table(part, study, title=str(name)))
-    for line in [*_legend(table, study), *_front_line(study), *_failures(study)]:
+    for line in [*_legend(table, study), *_front_line(study), *interpolation_error(study), *_failures(study)]:
         say(line)
     for note in study.notes:
         say(f"Note: {note}")
@@ -92,9 +92,24 @@ def conditions(study: Study) -> list[str]:
             if values := [str(value) for value in timings[column].dropna().unique()]:
                 details.append(form.format(" or ".join(values)))
         lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
-    if study.profile["busy"].str.lower().isin(["true", "1"]).any():
-        lines.append("Some timings were taken while the machine was busy: read the speeds with care")
+    if disturbed := study.profile["busy"].notna().sum():
+        lines.append(f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)")
     return lines
+
+
+def interpolation_error(study: Study) -> list[str]:
+    """One line: how far the search's interpolated speeds were from those that the confirm phase timed exactly."""
+    exact = speed(study)
+    interpolated = exact.replace("inference_", "interpolated_")
+    if not {exact, interpolated} <= {*study.profile}:
+        return []
+    errors = (study.profile[interpolated] / study.profile[exact] - 1).abs().dropna()
+    if errors.empty:
+        return []
+    return [
+        f"Interpolated speeds of {len(errors)} setting{'s' * (len(errors) != 1)} against exact timings: "
+        f"median error {errors.median():.1%}, largest {errors.max():.1%}"
+    ]
 
 
 def unit(speed_column: str) -> str:

@@ -66,9 +66,9 @@ def training(device: torch.device) -> Figure:
     speeds: tuple[list[float], list[float]] = ([], [])
     for turn in range(ROUNDS + 1):
         own = batches[2 * turn : 2 * turn + 2]
-        fast = _tokens_per_second(pairs, own, lambda own=own: list(ours._steps(own)), device)  # type: ignore[misc]
+        fast = _tokens_per_second(pairs, own, lambda own=own: list(ours._steps(own)), device)
         one = [shuffled[turn]]
-        slow = _tokens_per_second(pairs, one, lambda one=one: _plain_step(plain, one[0]), device)  # type: ignore[misc]
+        slow = _tokens_per_second(pairs, one, lambda one=one: _plain_step(plain, one[0]), device)
         if turn:  # the first turn warms up
             speeds[0].append(fast)
             speeds[1].append(slow)
@@ -103,7 +103,7 @@ def decoding(device: torch.device) -> Figure:
     """A random model that writes as many tokens as it reads: an untrained one does not know when to stop."""
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
-    sizes = {"source_vocabulary": VOCABULARIES[0], "target_vocabulary": VOCABULARIES[1]}
+    sizes: dict[str, Any] = {"source_vocabulary": VOCABULARIES[0], "target_vocabulary": VOCABULARIES[1]}
     model: Any = models.build("translation_transformer", **SMALL, **sizes).eval().to(device)
     with torch.no_grad():
         model.output.bias[END] = -1e9

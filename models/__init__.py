@@ -89,15 +89,18 @@ def normalisation(model: nn.Module) -> tuple[Triple, Triple]:
     return tuple(published.get("mean") or half), tuple(published.get("std") or half)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """A hint for an error message: " (did you mean 'x'?)", or nothing where no word is near."""
-    close = difflib.get_close_matches(word, list(words), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(repr(each) for each in close)}?)" if close else ""
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """The end of an error message: the nearest valid words, or all of them where none is near."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(repr(name) for name in close)}?"
+    return f"valid: {', '.join(names)}" if names else "nothing is valid here"
 
 
 def _module(name: str) -> ModuleType:
     if name not in available():
-        raise ValueError(f"unknown model '{name}'{nearest(name, available())}; models: {', '.join(available())}")
+        raise ValueError(f"unknown model '{name}'; {nearest(name, available())}")
     return importlib.import_module(f"models.{name}")
 
 
@@ -105,6 +108,5 @@ def _config(name: str, options: dict[str, Any]) -> Any:
     fields = [field.name for field in dataclasses.fields(config_class(name))]
     for option in options:
         if option not in fields:
-            hint = nearest(option, fields)
-            raise ValueError(f"model '{name}' has no option '{option}'{hint}; options: {', '.join(fields)}")
+            raise ValueError(f"model '{name}' has no option '{option}'; {nearest(option, fields)}")
     return config_class(name)(**options)

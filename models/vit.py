@@ -65,7 +65,7 @@ def check_architecture(architecture: str) -> None:
     name, _, tag = architecture.partition(".")
     if name not in known:
         what = "is not a VisionTransformer" if timm.is_model(name) else "is not known to timm"
-        raise ValueError(f"architecture '{architecture}' {what}{nearest(name, known)}")
+        raise ValueError(f"architecture '{architecture}' {what}; {nearest(name, known)}")
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
         raise ValueError(f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}")

@@ -138,6 +138,14 @@ def costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: s
     return {key: float(np.interp(at, xs, monotone([along[x][key] for x in xs]))) for key in measured}
 
 
+def interpolated_speed(ledger: Ledger, row: dict[str, Any]) -> float | None:
+    """For a timing of the confirm phase: the speed that the search interpolated there; None where it was timed."""
+    timed = any(other["point"] == row["point"] for other in timings(ledger, row["model"], "search"))
+    if row["phase"] == "profile" or timed:
+        return None
+    return costs(ledger, row["model"], row["point"], "search").get(task_module(ledger.spec).SPEED)
+
+
 def monotone(values: list[float]) -> np.ndarray:
     """The nearest (least squares) sequence that only rises or only falls, in the direction of the ends."""
     from scipy.optimize import isotonic_regression

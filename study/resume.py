@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import UserError
-from study.spec import EXTENDABLE, StudySpec, differences, read_yaml, resolve
+from study.reading import read_yaml, resolve
+from study.spec import EXTENDABLE, StudySpec, differences
 
 
 @dataclass(frozen=True)

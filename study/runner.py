@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import itertools
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,18 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         for phase, step in (("profile", study.profile), ("search", study.search), ("confirm", study.confirm)):
             if phase in study.spec.phases and not study.timed(phase, step):
                 return False
+        console.print(study.duration(), highlight=False)
     return True
+
+
+def estimate(spec: StudySpec, options: Options, console: Console) -> str:
+    """Time the models alone and say how long the study would take; nothing is left behind. Raises as `run_study`."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="estimate-") as folder:
+        study = _Study(spec, replace(options, folder=Path(folder), storage=None), console)
+        with study.opened():
+            study.time_models()
+            return f"{study.expectation()}, after the profile phase, which took {readable(time.monotonic() - begun)}"
 
 
 class _Study:
@@ -97,6 +109,7 @@ class _Study:
         cluster.connect(self.options.address, self.console, show_logs=logs)
         try:
             self._fit_to_cluster()
+            cluster.warm_up(self.spec)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_spec(folder, self.spec)
@@ -141,6 +154,12 @@ class _Study:
     # -- the phases
 
     def profile(self) -> bool:
+        """Time the models, and say what follows from it for the rest of the study."""
+        self.time_models()
+        self.console.print(self.expectation(), highlight=False)
+        return True
+
+    def time_models(self) -> None:
         """Time every model entry alone over its grid; what the ledger has already is not timed again."""
         todo = self._untimed()
         if todo:
@@ -148,8 +167,6 @@ class _Study:
         for name, point in todo:
             self._time(name, point, "profile")
         tables.write(self.ledger, self.facts)
-        self.console.print(self.expectation(), highlight=False)
-        return True
 
     def _untimed(self) -> list[tuple[str, dict[str, Any]]]:
         """The settings of the grid that the ledger has no timing of."""
@@ -254,10 +271,21 @@ class _Study:
 
     def expectation(self) -> str:
         """One line: how long the study is expected to take on this hardware."""
-        expected = {p: s for p, s in self.expected_seconds().items() if p in self.spec.phases}
+        expected = {p: round(s, 1) for p, s in self.expected_seconds().items() if p in self.spec.phases}
+        self.environment["expected_seconds"] = expected
         total = readable(sum(expected.values()))
         parts = ", ".join(f"{phase} {readable(value)}" for phase, value in expected.items())
         return f"expected duration on this hardware: about {total} ({parts})"
+
+    def duration(self) -> str:
+        """One line: what the phases took, in all runs of the study, beside what was expected of them."""
+        expected = self.environment.get("expected_seconds", {})
+        took = {p: s for p, s in self.environment["duration_seconds"].items() if p in self.spec.phases}
+        parts = [
+            f"{phase} {readable(value)}" + (f" (expected {readable(expected[phase])})" if phase in expected else "")
+            for phase, value in took.items()
+        ]
+        return f"took {readable(sum(took.values()))}: {', '.join(parts)}"
 
 
 def readable(duration: float) -> str:

@@ -12,17 +12,13 @@ import dataclasses
 import importlib
 import itertools
 import re
-import typing
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from study.errors import UserError, nearest
+from models import nearest
 from trainables.data.text import TextOptions
 
-SPACES = Path(__file__).parent / "spaces"
 Scalar = bool | int | float | str
 
 # Objective -> (direction, does it need the profile phase?)
@@ -233,183 +229,6 @@ def task_module(spec: StudySpec) -> Any:
 
 def task_named(task: str) -> Any:
     return importlib.import_module(f"trainables.{task}")
-
-
-def space_names() -> list[str]:
-    return sorted(path.stem for path in SPACES.glob("*.yaml"))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping from a file, or a UserError that says what the file is instead."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
-        raise UserError(f"{path}: not a text file; a space is YAML in UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from error
-    if not isinstance(raw, dict):
-        kind = "empty" if raw is None else f"a {type(raw).__name__}"
-        raise UserError(f"{path}: a space is a mapping with 'description', 'data' and 'models', but this is {kind}")
-    return raw
-
-
-def read_space(name: str) -> tuple[dict[str, Any], str]:
-    """The raw mapping of a built-in space or of a YAML file, and what to call it in messages."""
-    if name in space_names():
-        return read_yaml(SPACES / f"{name}.yaml"), name
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise UserError(f"--space {name}: no such file")
-        return read_yaml(path), str(path)
-    raise UserError(f"--space {name}: no built-in space of this name; {nearest(name, space_names())}")
-
-
-def set_key(raw: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set raw['a']['b'] = value for 'a.b'; later validation judges whether the key is known."""
-    *parents, last = dotted.split(".")
-    node = raw
-    for depth, key in enumerate(parents):
-        child = node.setdefault(key, {})
-        if not isinstance(child, dict):
-            raise UserError(f"--set {dotted}: '{'.'.join(parents[: depth + 1])}' is a value, not a mapping")
-        node = child
-    node[last] = value
-
-
-def resolve(raw: dict[str, Any], where: str) -> StudySpec:
-    """Merge `all_models` into each entry and check everything that can be checked without importing torch."""
-    raw = dict(raw)
-    shared = raw.pop("all_models", None) or {}
-    models = raw.get("models")
-    if not isinstance(shared, dict):
-        raise UserError(f"{where}: all_models: a mapping is needed, got {shared!r}")
-    if isinstance(models, dict):
-        raw["models"] = {name: _merge(shared, entry or {}, name, where) for name, entry in models.items()}
-    try:
-        return StudySpec.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(f"{where}: {_one_line(error)}") from error
-
-
-def _merge(shared: dict[str, Any], entry: Any, name: str, where: str) -> dict[str, Any]:
-    """The entry over the shared part; whichever of setting, search and factor the entry names replaces the others."""
-    if not isinstance(entry, dict):
-        raise UserError(f"{where}: models.{name}: a mapping is needed, got {entry!r}")
-    for key in ("search", "factors", "resources"):
-        for owner, part in (("all_models", shared.get(key)), (f"models.{name}", entry.get(key))):
-            if not isinstance(part, dict | None):
-                raise UserError(f"{where}: {owner}.{key}: a mapping is needed, got {part!r}")
-    own = {*entry, *(entry.get("search") or {}), *(entry.get("factors") or {})}
-    merged: dict[str, Any] = {"model": name}
-    merged |= {key: value for key, value in shared.items() if key not in own}
-    merged |= entry
-    for key in ("search", "factors"):  # in one place a fixed setting wins, so that `--set` can pin a dimension
-        inherited = {k: v for k, v in (shared.get(key) or {}).items() if k not in own and k not in shared}
-        merged[key] = inherited | {k: v for k, v in (entry.get(key) or {}).items() if k not in entry}
-    merged["resources"] = (shared.get("resources") or {}) | (entry.get("resources") or {})
-    return merged
-
-
-def _one_line(error: ValidationError) -> str:
-    first, *more = error.errors()
-    location = [str(part) for part in first["loc"]]
-    # Pydantic names the branches of a union in the location; a reader knows only the YAML's keys.
-    keys = [part for part in location if not part.startswith(("list[", "Range", "bool", "int", "float", "str"))]
-    path = ".".join(keys)
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        schema: dict[str, Any] = {
-            "resources": Resources,
-            "data": Data,
-            "text": TextOptions,
-            "early_stopping": EarlyStopping,
-            "confirm": Confirm,
-        }
-        owner = schema.get(keys[-2], Range) if len(keys) > 1 else StudySpec
-        fields = dataclasses.fields(owner) if dataclasses.is_dataclass(owner) else ()
-        names = [field.name for field in fields] or list(owner.model_fields)
-        message = f"unknown key; {nearest(keys[-1], names)}"
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-        if not isinstance(first["input"], dict):
-            message += f", got {first['input']!r}"
-    separator = ": " if path else ""
-    return f"{path}{separator}{message}".replace("\n", " ") + (f" (and {len(more)} more)" if more else "")
-
-
-def check_models(spec: StudySpec, where: str) -> None:
-    """Check every setting and dimension against the training Config, and that the models can be built of them.
-
-    Imports torch, which `--list-spaces` need not wait for.
-    """
-    import torch
-
-    import models
-
-    task = task_module(spec)
-    training = task.Config
-    training_types = _field_types(training, without={"epochs", "seed"})
-    for entry_name, entry in spec.models.items():
-        at = f"{where}: models.{entry_name}"
-        try:
-            model_config = models.config_class(entry.model)
-        except ValueError as error:
-            raise UserError(f"{at}.model: {error}") from error
-        if models.task(entry.model) != spec.task:
-            fitting = [name for name in models.available() if models.task(name) == spec.task]
-            raise UserError(
-                f"{at}.model: '{entry.model}' is made for {models.task(entry.model)}, this study's task is {spec.task}; "
-                f"models for it: {', '.join(fitting)}"
-            )
-        model_types = _field_types(model_config, without=set(task.FROM_DATA))
-        types = model_types | training_types
-        for name in entry.names():
-            if name not in types:
-                valid = {*types, *(ModelEntry.model_fields if name in entry.settings else ())}
-                raise UserError(f"{at}.{name}: unknown key for model '{entry.model}'; {nearest(name, valid)}")
-            _coerce(entry, name, types[name], f"{at}.{name}")
-        first = {name: entry.values(name)[0] for name in entry.names()}
-        for name in entry.names() or ["model"]:
-            for value in entry.values(name) if name != "model" else [entry.model]:
-                settings: dict[str, Any] = first | ({name: value} if name != "model" else {})
-                try:
-                    training(**{k: v for k, v in settings.items() if k in training_types})
-                    if name not in training_types or name == entry.names()[0]:
-                        with torch.device("meta"):  # shapes are checked, nothing is computed
-                            models.build(entry.model, **{k: v for k, v in settings.items() if k in model_types})
-                except ValueError as error:
-                    raise UserError(f"{at}.{name}: {error}") from error
-
-
-def _field_types(config: type, without: set[str]) -> dict[str, Any]:
-    hints = typing.get_type_hints(config)
-    return {f.name: hints[f.name] for f in dataclasses.fields(config) if f.name not in without}
-
-
-def _coerce(entry: ModelEntry, name: str, kind: Any, where: str) -> None:
-    """Give the values of `name` the type of its Config field (YAML reads 1e-3 as text), or say that it has none."""
-    adapter = TypeAdapter(kind)
-
-    def coerced(value: Scalar) -> Scalar:
-        try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
-            raise UserError(f"{where}: {error.errors()[0]['msg']}, got {value!r}") from error
-
-    if name in entry.settings:
-        setattr(entry, name, coerced(entry.settings[name]))
-    elif isinstance(dimension := entry.search.get(name), Range):
-        dimension.low, dimension.high = coerced(dimension.low), coerced(dimension.high)  # type: ignore[assignment]
-    else:
-        owner = entry.factors if name in entry.factors else entry.search
-        choices = [coerced(value) for value in entry.values(name)]
-        if not choices or len(set(choices)) < len(choices):
-            raise UserError(f"{where}: a list of different choices is needed, got {entry.values(name)!r}")
-        owner[name] = choices
 
 
 def split_settings(spec: StudySpec, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

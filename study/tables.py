@@ -14,7 +14,7 @@ import numpy as np
 import models
 from analysis.tradeoff import pareto_mask
 from study.ledger import Ledger, Trial
-from study.profile import isolated
+from study.profile import interpolated_speed, isolated
 from study.spec import OBJECTIVES, StudySpec, split_settings, task_module
 
 # What an epoch measured while other trials shared the hardware says so in its name.
@@ -161,10 +161,12 @@ def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def profile_rows(ledger: Ledger) -> list[dict[str, Any]]:
-    """One row a timing: its settings and its figures."""
+    """One row a timing: its settings and its figures, and the speed that the search had interpolated there."""
+    interpolated = task_module(ledger.spec).SPEED.replace("inference_", "interpolated_")
     return [
         {"model": row["model"], "phase": row["phase"]} | row["settings"]
         | {key: value for key, value in row.items() if key not in ("point", "settings")}
+        | {interpolated: interpolated_speed(ledger, row)}
         for row in ledger.profile
     ]  # fmt: skip
 

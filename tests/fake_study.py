@@ -181,6 +181,6 @@ def _profile_row(model: str) -> dict[str, Any]:
         "latency_ms": 64_000 / images_per_second,
         "train_step_seconds": 200 / images_per_second,
         "parameters": 1_000_000,
-        "busy": False,
+        "busy": None,
         "torch": "2.14.0",
     }

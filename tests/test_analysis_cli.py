@@ -124,7 +124,7 @@ def test_a_table_from_confirmed_candidates(ask, tmp_path: Path) -> None:
         (["table", "DIR", "--loud"], "No such option: --loud"),
         (["best", "DIR", "--points", "-1"], "greater than or equal to 0"),
         (["best", "DIR", "--x", "train_seconds"], "more is better"),
-        (["pareto", "DIR", "--x", "val_acuracy"], "did you mean val_accuracy?"),
+        (["pareto", "DIR", "--x", "val_acuracy"], "did you mean 'val_accuracy'"),
         (["pareto", "DIR", "--x", "weights"], "'weights' holds no numbers"),
         (["pareto", "DIR", "--x", "lr"], "lr:max"),
         (["pareto", "DIR", "--x", "lr:up"], "max or min, not 'up'"),

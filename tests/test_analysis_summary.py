@@ -89,6 +89,25 @@ def test_many_settings_move_below_the_table(tmp_path: Path) -> None:
     assert "vit-000: lr 0.001, train_size 500, weight_decay 0.1, dropout 0.2" in text
 
 
+def test_the_error_of_interpolated_speeds_is_told(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, [trial_row("vit_tome-000", 0.9, 100.0)])
+    assert "Interpolated" not in printed(analysis.load(folder))
+    profile = pd.read_csv(folder / "profile.csv")
+    exact = profile.assign(inference_images_per_second=100.0, interpolated_images_per_second=[90.0, 102.0, 100.0, None])
+    exact.to_csv(folder / "profile.csv", index=False)
+    line = "Interpolated speeds of 3 settings against exact timings: median error 2.0%, largest 10.0%"
+    assert line in " ".join(printed(analysis.load(folder)).split())
+
+
+def test_timings_that_stayed_disturbed_are_counted(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, [trial_row("vit_tome-000", 0.9, 100.0)])
+    assert "disturbed" not in printed(analysis.load(folder))
+    profile = pd.read_csv(folder / "profile.csv").astype({"busy": object})
+    profile.loc[0, "busy"] = "other processes took 30% of the processor time"
+    profile.to_csv(folder / "profile.csv", index=False)
+    assert f"1 of {len(profile)} timings stayed disturbed" in " ".join(printed(analysis.load(folder)).split())
+
+
 def test_units_are_read_from_the_column() -> None:
     assert unit("inference_images_per_second") == "images/s"
     assert unit("inference_tokens_per_second") == "tokens/s"

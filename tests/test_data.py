@@ -73,7 +73,7 @@ def test_every_data_set_file_is_listed():
     [
         ("cifar-10", "did you mean 'cifar10'.*folder"),
         ("digit", "did you mean 'digits'"),
-        ("/no/such/place", "neither a data set .cifar10, digits. nor a folder"),
+        ("/no/such/place", "neither a data set nor a folder; valid: cifar10, digits"),
         ("", "neither a data set"),
         (__file__, "is a file; name the folder"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,7 +129,65 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(data: Data, monkeypatc
         return real(images)
 
     monkeypatch.setattr(some, "_logits", limited)
-    assert some.run_epoch()["accumulation"] == 4  # 30 images a batch: 15 are still too many, 8 fit
+    row = some.run_epoch()
+    assert row["accumulation"] == 4  # 30 images a batch: 15 are still too many, 8 fit
+    assert row["note"] == "out of memory: batches of 32 are computed in 4 parts"
+
+
+def test_out_of_memory_in_the_middle_of_a_training_changes_nothing_but_the_parts(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that failed is computed again whole: gradients of the parts that had fitted are not counted twice."""
+    fields = {"epochs": 1, "batch_size": 40, "shift": 0.0, "flip": False}
+    options = SCRATCH | {"dropout": 0.0}
+    roomy, tight = (Loop(Config(**fields), "scratch_vit", options, "none", data, CPU) for _ in range(2))
+    # The first step fits; the second one neither whole nor, after its first half, in halves.
+    real, fits = tight._logits, iter([True, False, True, False])
+
+    def limited(images: torch.Tensor) -> torch.Tensor:
+        if tight.model.training and not next(fits, True):
+            raise torch.OutOfMemoryError("no room")
+        return real(images)
+
+    monkeypatch.setattr(tight, "_logits", limited)
+    a, b = roomy.run_epoch(), tight.run_epoch()
+    assert b["accumulation"] == 4 and "note" not in a
+    assert math.isclose(a["train_loss"], b["train_loss"], rel_tol=1e-5)
+    assert all(
+        torch.allclose(x, y, atol=2e-4) for x, y in zip(weights(roomy).values(), weights(tight).values(), strict=True)
+    )
+
+
+def test_out_of_memory_in_the_evaluation_halves_its_batch(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = loop(data)
+    whole = some.evaluate(data.validation)
+    real = some._logits
+
+    def limited(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > 10:
+            raise torch.OutOfMemoryError("no room")
+        return real(images)
+
+    monkeypatch.setattr(some, "_logits", limited)
+    accuracy, loss, predicted = some.evaluate(data.validation)
+    assert accuracy == whole[0] and math.isclose(loss, whole[1], rel_tol=1e-5) and (predicted == whole[2]).all()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
+def test_a_compiled_model_trains_the_same_and_its_state_is_a_plain_one(data: Data) -> None:
+    fields = {"epochs": 2, "batch_size": 40, "shift": 0.0, "flip": False}
+    options = SCRATCH | {"dropout": 0.0}
+    plain, compiled = (
+        Loop(Config(compile=kind, **fields), "scratch_vit", options, "none", data, CPU) for kind in (False, True)
+    )
+    for _ in range(2):
+        a, b = plain.run_epoch(), compiled.run_epoch()
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-4)
+    assert list(weights(compiled)) == list(weights(plain))
+    again = Loop(Config(**fields), "scratch_vit", options, "none", data, CPU)
+    again.load_state_dict(compiled.state_dict())
+    assert again.evaluate(data.validation)[1] == pytest.approx(b["val_loss"], rel=1e-4)
 
 
 def test_a_diverged_loss_ends_the_epoch_with_the_reason(data: Data) -> None:

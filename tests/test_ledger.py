@@ -9,8 +9,9 @@ import pytest
 
 from study.errors import UserError
 from study.ledger import Cell, Ledger, cells
+from study.reading import resolve
 from study.search import ConfirmProposals, SearchProposals, candidates, front, sampler
-from study.spec import StudySpec, resolve
+from study.spec import StudySpec
 
 SPACE = {
     "description": "two cells and one",

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from study.errors import UserError
 from study.ledger import Cell, Ledger, Trial
-from study.profile import check_grid, costs, grid, isolated, monotone, speed_dimensions
-from study.spec import resolve
+from study.profile import check_grid, costs, grid, interpolated_speed, isolated, monotone, speed_dimensions
+from study.reading import resolve
 
 SPACE: dict[str, Any] = {
     "description": "x",
@@ -92,6 +92,15 @@ def test_speed_is_interpolated_along_the_range_and_exact_where_it_was_timed(ledg
     timing(ledger, {"tome_ratio": 0.2, "image_size": 32}, 170.0, phase="confirm")
     assert speed(0.2, 32) == pytest.approx(150) and speed(0.2, 32, "confirm") == 170
     assert costs(ledger, "resnet18", {}, "search") == {}
+
+
+def test_a_confirmed_setting_knows_what_was_interpolated_for_it(ledger: Ledger) -> None:
+    for ratio, speed in ((0.0, 100.0), (0.4, 200.0)):
+        timing(ledger, {"tome_ratio": ratio, "image_size": 32}, speed)
+    timing(ledger, {"tome_ratio": 0.2, "image_size": 32}, 160.0, phase="confirm")
+    timing(ledger, {"tome_ratio": 0.4, "image_size": 32}, 190.0, phase="confirm")
+    # Between two points: 150, whatever was timed since. At a point of the grid nothing is interpolated.
+    assert [interpolated_speed(ledger, row) for row in ledger.profile] == [None, None, pytest.approx(150.0), None]
 
 
 def test_training_costs_follow_from_the_step_the_size_and_the_epochs(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,7 @@ def test_a_study_leaves_the_folder_of_the_contract(tiny_study: Path) -> None:
     environment = json.loads((tiny_study / "environment.json").read_text())
     assert environment["versions"]["ray"] and environment["data"]["test"] == 359
     assert set(environment["duration_seconds"]) == {"profile", "search", "confirm"}
+    assert set(environment["expected_seconds"]) == {"search", "confirm"}
 
 
 def test_only_confirmed_trials_have_seen_the_test_split_and_each_with_its_own_seed(tiny_study: Path) -> None:
@@ -118,6 +120,7 @@ def test_a_changed_space_is_refused_and_more_trials_extend_the_study(copied: Pat
     old = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
     result = run_study("--name", "tiny", "--resume", "--trials", 3, cwd=copied)
     assert result.returncode == 0, result.stderr
+    assert re.search(r"took 0:\S+: profile \S+, search \S+ \(expected \S+\), confirm \S+ \(expected", result.stdout)
     new = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
     assert (new.phase == "search").sum() == 6
     assert (new.loc[old.index].val_accuracy == old.val_accuracy).all()
@@ -128,6 +131,17 @@ def test_dry_run_prints_the_study_and_leaves_nothing(tmp_path: Path, run_study: 
     assert result.returncode == 0, result.stderr
     assert yaml.safe_load(result.stdout)["trials"] == 7 and "# 28 search trials" in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_with_profile_says_how_long_it_would_take_and_leaves_nothing(
+    tmp_path: Path, run_study: Program
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    result = run_study("--space", "tiny.yaml", "--dry-run", "--profile", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search("# expected duration on this hardware: about 0:.* search .* confirm", result.stdout)
+    assert yaml.safe_load(result.stdout)["trials"] == 2 and len(list(tmp_path.iterdir())) == 1
+    assert "--dry-run" in one_error(run_study("--space", "tiny.yaml", "--profile", cwd=tmp_path))
 
 
 def test_list_spaces_names_them_without_loading_torch(run_study: Program, tmp_path: Path) -> None:

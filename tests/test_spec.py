@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from study.checking import check_models
 from study.errors import UserError
-from study.spec import StudySpec, check_models, differences, read_space, resolve, seconds, space_names
+from study.reading import read_space, resolve, space_names
+from study.spec import StudySpec, differences, seconds
 
 GOOD = """
 description: a space

@@ -24,7 +24,7 @@ import models
 from models.precision import has_bfloat16
 from models.preprocessing import prepare
 from trainables import device as hardware
-from trainables import timing
+from trainables import samples, timing
 from trainables.augmentation import augment
 from trainables.data import DataError, Images, load
 from trainables.data.splits import subset, validation_split
@@ -36,7 +36,9 @@ MEASURED = (  # the isolated figures of a trial
     SPEED, "latency_ms", "train_step_seconds", "train_images_per_second", "parameters", "gflops_per_image",
     "peak_memory_mb",
 )  # fmt: skip
-SPEED_SETTINGS = frozenset({"batch_size", "accumulation", "bfloat16"})  # those of Config that change the speed
+SPEED_SETTINGS = frozenset(
+    {"batch_size", "accumulation", "bfloat16", "compile"}
+)  # those of Config that change the speed
 FROM_DATA = frozenset({"num_classes"})  # fields of a model's Config that the data decide
 EVAL_BATCH = 256
 
@@ -57,6 +59,7 @@ class Config:
     flip: bool = True
     shift: float = 0.125
     bfloat16: bool = True  # where the hardware has it
+    compile: bool = False  # torch.compile: minutes at the start of each trial, for faster steps in a long one
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -120,10 +123,11 @@ def describe(data: Data) -> dict[str, Any]:
 
 
 def keep(folder: Path, data: Data, test: Images) -> None:
-    """Write what the analysis needs of the data into the study folder: the test labels, to compare models by image."""
+    """Write what the analysis needs of the data into the study folder: test labels, and images to look at models with."""
     labels = folder / "predictions" / "labels.npy"
     labels.parent.mkdir(exist_ok=True)
     np.save(labels, test.labels)
+    samples.write(folder / samples.FILE, {"validation": data.validation, "test": test})
 
 
 def epoch_seconds(config: Config, figures: dict[str, float], train: int, validation: int) -> tuple[float, float]:
@@ -167,6 +171,7 @@ class Loop:
         self.indices = subset(data.train.labels, size, config.seed)
         self.steps_per_epoch = math.ceil(size / config.batch_size)
         self.accumulation = config.accumulation
+        self.eval_batch = EVAL_BATCH
         self.epoch = 0
         hardware.reset_peak_memory(device)
         torch.manual_seed(config.seed)
@@ -175,6 +180,11 @@ class Loop:
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
         self.image_size = int(options.get("image_size", models.config_class(model)().image_size))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.forward: Any = self.model
+        if config.compile:
+            # A worker compiles one model after another from the same code; beyond a few, torch would silently give up.
+            torch.compiler.reset()
+            self.forward = torch.compile(self.model)
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
@@ -203,7 +213,7 @@ class Loop:
         if not math.isfinite(loss):
             raise Diverged(f"diverged: the validation loss of epoch {self.epoch + 1} is {loss}")
         self.epoch += 1
-        return {
+        row: dict[str, Any] = {
             "epoch": self.epoch,
             "val_accuracy": accuracy,
             "val_loss": loss,
@@ -215,6 +225,11 @@ class Loop:
             "peak_memory_mb": hardware.peak_memory_mb(self.device),
             "accumulation": self.accumulation,
         }
+        if self.accumulation > self.config.accumulation:
+            row["note"] = (
+                f"out of memory: batches of {self.config.batch_size} are computed in {self.accumulation} parts"
+            )
+        return row
 
     def train_step(self, batch: np.ndarray, lr: float, generator: torch.Generator) -> Tensor:
         """One step of the optimiser on the training images `batch` (indices); the mean loss, not yet synchronised.
@@ -231,8 +246,9 @@ class Loop:
             except torch.OutOfMemoryError:
                 if self.accumulation >= len(batch):
                     raise
-                self.accumulation *= 2
-                torch.cuda.empty_cache()
+            # Out here the error is gone, whose traceback held the tensors that had found room.
+            self.accumulation *= 2
+            torch.cuda.empty_cache()
         if self.config.gradient_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         for group in self.optimiser.param_groups:
@@ -256,16 +272,29 @@ class Loop:
         """(B, H, W, 3) uint8 on the device -> (B, classes) float32."""
         pixels = prepare(images, self.image_size, self.mean, self.std)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
-            return self.model(pixels).float()
+            return self.forward(pixels).float()
 
     @property
     def uses_bfloat16(self) -> bool:
         return self.config.bfloat16 and has_bfloat16(self.device)
 
-    @torch.inference_mode()
     def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
-        """(accuracy, mean cross-entropy, predicted class of each image (N,))."""
+        """(accuracy, mean cross-entropy, predicted class of each image (N,)).
+
+        Out of memory halves the batch, for this and all later evaluations, and begins again.
+        """
         self.model.eval()
+        while True:
+            try:
+                return self._evaluate(images)
+            except torch.OutOfMemoryError:
+                if self.eval_batch == 1:
+                    raise
+            self.eval_batch //= 2
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
         loss = torch.zeros((), device=self.device)
         predicted = []
         for some, labels in self._batches(images):
@@ -288,8 +317,8 @@ class Loop:
         }
 
     def _batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
-        for begin in range(0, len(images.labels), EVAL_BATCH):
-            part = slice(begin, begin + EVAL_BATCH)
+        for begin in range(0, len(images.labels), self.eval_batch):
+            part = slice(begin, begin + self.eval_batch)
             # A copy: the array lies read-only in memory that all workers of a node share.
             some = torch.from_numpy(np.array(images.images[part])).to(self.device, non_blocking=True)
             yield some, torch.from_numpy(np.array(images.labels[part])).to(self.device, non_blocking=True)
@@ -353,6 +382,7 @@ def profile(
             best, best_batch = current, size
             if current.median > 1:  # four times as many would take too long to tell
                 break
+        loop.forward = loop.model  # a compiled model has no operators to count
         with FlopCounterMode(display=False) as flops:
             loop._logits(one)
     return {

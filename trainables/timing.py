@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,24 +42,53 @@ def measure(
     One untimed call goes first, or several for a tenth of `seconds`: allocators, kernels and clocks settle in it.
     Where the quartiles are more than NOISE apart, all is timed again, up to `attempts` times; the steadiest counts.
     """
-    warm_until = time.perf_counter() + seconds / 10
+    _warm_up(call, device, seconds / 10)
+    [best] = _rounds([call], device, repeats, seconds, least)
+    while best.spread > NOISE and (attempts := attempts - 1) > 0:
+        best = min(best, *_rounds([call], device, repeats, seconds, least), key=lambda timing: timing.spread)
+    return best
+
+
+def alternate(
+    calls: Sequence[Callable[[], object]],
+    device: torch.device,
+    repeats: int = 20,
+    seconds: float = 10.0,
+    least: int = 3,
+) -> list[Timing]:
+    """Time several calls in turn (ABAB...), so that what disturbs the machine disturbs them all alike.
+
+    Each gets an untimed call; then rounds follow until there were `repeats` or all calls together took `seconds`, but at
+    least `least`.
+    """
+    for call in calls:
+        _warm_up(call, device, 0)
+    return _rounds(calls, device, repeats, seconds, least)
+
+
+def _warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:
+    warm_until = time.perf_counter() + seconds
     while True:
         call()
         hardware.synchronise(device)
         if time.perf_counter() > warm_until:
             break
-    best = _repeat(call, device, repeats, seconds, least)
-    while best.spread > NOISE and (attempts := attempts - 1) > 0:
-        best = min(best, _repeat(call, device, repeats, seconds, least), key=lambda timing: timing.spread)
-    return best
 
 
-def _repeat(call: Callable[[], object], device: torch.device, repeats: int, seconds: float, least: int) -> Timing:
-    times: list[float] = []
-    while len(times) < least or (len(times) < repeats and sum(times) < seconds):
-        begin = time.perf_counter()
-        call()
-        hardware.synchronise(device)
-        times.append(time.perf_counter() - begin)
+def _rounds(
+    calls: Sequence[Callable[[], object]], device: torch.device, repeats: int, seconds: float, least: int
+) -> list[Timing]:
+    """Each call's timing over rounds in which every call has its turn."""
+    times: list[list[float]] = [[] for _ in calls]
+    while (rounds := len(times[0])) < least or (rounds < repeats and sum(map(sum, times)) < seconds):
+        for call, own in zip(calls, times, strict=True):
+            begin = time.perf_counter()
+            call()
+            hardware.synchronise(device)
+            own.append(time.perf_counter() - begin)
+    return [_summary(own) for own in times]
+
+
+def _summary(times: list[float]) -> Timing:
     q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
     return Timing(median, q1, q3, len(times))

@@ -4,13 +4,14 @@ A data set is a file of this folder with a function `load(data_dir, image_size, 
 is the file's name, and adding a data set is adding a file. Any other name is a folder of the user's.
 """
 
-import difflib
 import importlib
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from models import nearest
 
 
 class DataError(ValueError):
@@ -94,6 +95,4 @@ def unknown(data: str, task: str, other: str) -> str:
     if data and Path(data).is_file():
         return f"data {data!r} is a file; name the folder that it lies in"
     known = names(task)
-    near = difflib.get_close_matches(data, known, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"data {data!r} is neither a data set ({', '.join(known)}) nor a folder; {guess}{other}"
+    return f"data {data!r} is neither a data set nor a folder; {nearest(data, known)} {other}"

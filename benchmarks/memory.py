@@ -1,0 +1,116 @@
+"""Two trials at a time on 50,000 CIFAR-10 images against one: the data set is in memory once.
+
+python -m benchmarks.memory
+
+Counted in PSS (a page that n processes share counts 1/n in each), summed over the program, Ray and its workers. Noise in
+CIFAR-10's format stands in for the images: only their size matters.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.figure import Figure, at_most, show
+from benchmarks.small_study import TINY_VIT, Finished
+
+EPOCHS = 4
+IMAGES, BYTES = 50_000, 32 * 32 * 3
+DATA_MB = IMAGES * BYTES / 1e6
+COPIES = 0.2  # of the data set that may be counted twice: what workers hold of their own besides
+
+
+def run() -> Iterator[Figure]:
+    cpus = psutil.cpu_count() or 1
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        write_cifar10(Path(folder, "cifar10", "cifar-10-batches-py"))
+        one, two = (peak("cifar10", Path(folder), cpus / trials, trials) for trials in (1, 2))
+        base_one, base_two = (peak("digits", Path(folder), cpus / trials, trials) for trials in (1, 2))
+    second, base_second = two["total"] - one["total"], base_two["total"] - base_one["total"]
+    note = (
+        f" (the second trial adds {second:.0f} MB, on digits {base_second:.0f} MB; the data set has {DATA_MB:.0f} MB)"
+    )
+    yield at_most(
+        "copies of the data set that a second trial adds", (second - base_second) / DATA_MB, COPIES, " data sets", note
+    )
+    shared = two["shared"] / one["shared"]
+    yield at_most(
+        "memory that the processes share, 2 trials against 1", shared, 1.05, "x", f" ({two['shared']:.0f} MB)"
+    )
+    yield Figure("peak of all processes, 2 trials against 1", f"{two['total']:.0f} MB against {one['total']:.0f} MB")
+    yield Figure("of it the driver", f"{two['driver']:.0f} MB, on digits {base_two['driver']:.0f} MB")
+
+
+def write_cifar10(folder: Path) -> None:
+    """50,000 training and 1,000 test images of noise, as the python version of CIFAR-10 has them."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name, count in [(f"data_batch_{i}", IMAGES // 5) for i in range(1, 6)] + [("test_batch", 1000)]:
+        pixels = rng.integers(0, 256, (count, BYTES), dtype=np.uint8)
+        content = {"data": pixels, "labels": [i % 10 for i in range(count)]}
+        (folder / name).write_bytes(pickle.dumps(content))
+
+
+def peak(data: str, data_dir: Path, cpus: float, trials: int) -> dict[str, float]:
+    """Peak memory (MB) while `trials` trials run at once: all of it, its shared part, the driver's own part."""
+    space: dict[str, Any] = {
+        "data": {"name": data}, "objectives": ["val_accuracy"], "phases": ["search"], "trials": trials,
+        "models": {
+            "tiny": TINY_VIT | {"image_size": 32, "patch_size": 8, "batch_size": 256} | {
+                "epochs": EPOCHS if data == "cifar10" else 50 * EPOCHS,
+                "resources": {"cpus": cpus}, "search": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}},
+            },
+        },
+    }  # fmt: skip
+    sampler = PeakMemory()
+    with sampler:
+        Finished(space, data_dir)
+    return sampler.peaks
+
+
+class PeakMemory(threading.Thread):
+    """Watches this process and its descendants, once a second; the peak of each figure in MB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peaks = {"total": 0.0, "shared": 0.0, "driver": 0.0}
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        own = psutil.Process()
+        while not self.over.wait(1.0):
+            parts = [smaps(process.pid) for process in [own, *own.children(recursive=True)]]
+            for figure, value in {
+                "total": sum(part.get("Pss", 0.0) for part in parts),
+                "shared": sum(part.get("Pss_Shmem", 0.0) for part in parts),
+                "driver": parts[0].get("Pss_Anon", 0.0),
+            }.items():
+                self.peaks[figure] = max(self.peaks[figure], value)
+
+    def __enter__(self) -> PeakMemory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+
+def smaps(pid: int) -> dict[str, float]:
+    """A process's memory by kind, in MB (Linux); {} where it has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    except OSError:
+        return {}
+    return {key: int(value.split()[0]) * 1024 / 1e6 for key, value in (line.split(":") for line in lines)}
+
+
+if __name__ == "__main__":
+    show(run())

@@ -1,0 +1,65 @@
+"""Epochs that the study's search spends to reach the best accuracy of a full grid without stopping, on digits.
+
+python -m benchmarks.search_cost
+
+Both through the study's runner: the grid as factors, one trial each, nothing stopped; the search over the same ranges,
+with TPE and early stopping. Repeated with several seeds, each of which has its own split of the images.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.figure import Figure, at_most, show
+from benchmarks.small_study import TINY_VIT, Finished
+
+SEEDS = (0, 1, 2)
+EPOCHS = 9
+MOST = 1 / 3
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+WARMUPS = (0, 1, 3)
+SPACE: dict[str, Any] = {
+    "data": {"name": "digits", "validation": 0.4},
+    "objectives": ["val_accuracy"],
+    "phases": ["search"],
+}
+MODEL = TINY_VIT | {"epochs": EPOCHS, "train_size": 500, "batch_size": 32}
+
+
+def run() -> Iterator[Figure]:
+    grid_epochs = len(RATES) * len(WARMUPS) * EPOCHS
+    shares, details = [], []
+    for seed in SEEDS:
+        factors = {"lr": list(RATES), "warmup_epochs": list(WARMUPS)}
+        grid = Finished(SPACE | {"seed": seed, "trials": 1, "models": {"grid": MODEL | {"factors": factors}}})
+        best = max(trial.last["val_accuracy"] for trial in grid.trials)
+        search = {"lr": {"low": min(RATES), "high": max(RATES), "log": True}, "warmup_epochs": {"low": 0, "high": 3}}
+        stopping = {"early_stopping": {"grace_epochs": 1, "reduction_factor": 3}}
+        found = Finished(
+            SPACE
+            | stopping
+            | {"seed": seed, "trials": len(RATES) * len(WARMUPS), "models": {"search": MODEL | {"search": search}}}
+        )
+        spent = epochs_until(found, best)
+        shares.append(spent / grid_epochs)
+        details.append(f"{spent} epochs to {best:.4f}")
+    yield at_most(
+        f"epochs to the best accuracy of a grid of {grid_epochs} epochs, median of {len(SEEDS)} seeds",
+        statistics.median(shares), round(MOST, 3), " of the grid's", f" ({', '.join(details)})",
+    )  # fmt: skip
+
+
+def epochs_until(search: Finished, accuracy: float) -> int:
+    """Epochs of all trials until the end of the first one that reached `accuracy`; all of them if none did."""
+    ended = itertools.accumulate(len(trial.rows) for trial in search.trials)
+    for spent, trial in zip(ended, search.trials, strict=True):
+        if trial.state == "complete" and trial.last["val_accuracy"] >= accuracy:
+            return spent
+    return sum(len(trial.rows) for trial in search.trials)
+
+
+if __name__ == "__main__":
+    show(run())
