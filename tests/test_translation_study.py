@@ -195,7 +195,7 @@ def test_a_translation_space_has_its_own_objectives_and_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objectives": ["val_accuracy"]}, "objectives: unknown 'val_accuracy'; valid: .*val_bleu"),
+        ({"objectives": ["val_accuracy"]}, "objectives: unknown 'val_accuracy'; did you mean 'val_bleu'"),
         ({"objectives": ["train_seconds"]}, "name val_bleu or val_loss"),
         ({"data": {"name": "reversal", "validation": 0.2}}, r"data\.validation: translation data bring their own"),
         ({"data": {"name": "reversal", "text": {"min_freq": 2}}}, "data.text.min_freq: unknown key; .*'min_frequency'"),
