@@ -21,6 +21,7 @@ NAMES = (
     "memory",
     "search_cost",
     "contention",
+    "translation",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
