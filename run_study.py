@@ -203,11 +203,14 @@ def _conclude(folder: Path, console: Any) -> bool:
 
     study = analysis.load(folder)
     complete = bool((study.trials["state"] == "complete").any())
-    if complete:
-        write_figures(study, folder / "figures")
-    report = write_report(folder)
+    try:
+        if complete:
+            write_figures(study, folder / "figures")
+        report = f"report: {write_report(folder)}"
+    except OSError as error:
+        report = f"pictures and report cannot be written: {error.strerror}"
     print_summary(study, console)
-    console.print(f"Study folder: {folder}; report: {report}", highlight=False, markup=False)
+    console.print(f"Study folder: {folder}; {report}", highlight=False, markup=False)
     return complete
 
 

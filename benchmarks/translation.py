@@ -33,7 +33,7 @@ VOCABULARIES = 8316, 6384  # of the report, German and English
 PAIRS, PADDED_TO = 32, 72
 ROUNDS = 3
 SENTENCES, AT_ONCE = 1000, 125
-SMALL = {"layers": 3, "width": 256, "feed_forward": 512, "heads": 4, "norm": "pre"}
+SMALL: dict[str, Any] = {"layers": 3, "width": 256, "feed_forward": 512, "heads": 4, "norm": "pre"}
 
 
 def run() -> Iterator[Figure]:
@@ -49,11 +49,11 @@ def lengths(count: int, rng: np.random.Generator) -> np.ndarray:
 
 def training(device: torch.device) -> Figure:
     rng = np.random.default_rng(0)
-    sides = [
+    source, target = (
         Sentences.of([rng.integers(len(SPECIALS), size, n).tolist() for n in lengths(2000, rng)])
         for size in VOCABULARIES
-    ]
-    pairs = Pairs(*sides)
+    )
+    pairs = Pairs(source, target)
     known = SimpleNamespace(
         source_vocabulary=range(VOCABULARIES[0]), target_vocabulary=range(VOCABULARIES[1]), train=pairs
     )

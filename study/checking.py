@@ -60,7 +60,7 @@ def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
     tried = [(name, first | {name: value}) for name in entry.names() for value in entry.values(name)]
     built: list[dict[str, Any]] = []
     for name, settings in tried or [("model", first)]:
-        options = {key: value for key, value in settings.items() if key in own}
+        options: dict[str, Any] = {key: value for key, value in settings.items() if key in own}
         try:
             task_module(spec).Config(**{key: value for key, value in settings.items() if key in training})
             if options not in built:

@@ -112,11 +112,11 @@ class Ledger:
         self.trials: dict[str, Trial] = {}
         self.profile: list[dict[str, Any]] = []
         self._studies: dict[str, optuna.Study] = {}
-        existing = {s.study_name for s in optuna.get_all_study_summaries(self.storage, include_best_trial=False)}
+        self._existing = {s.study_name for s in optuna.get_all_study_summaries(self.storage, include_best_trial=False)}
         for cell in [*cells(spec), *cells(spec, "confirm")]:
-            if cell.study_name in existing:
+            if cell.study_name in self._existing:
                 self._load(cell)
-        if PROFILE in existing:
+        if PROFILE in self._existing:
             self.profile = [dict(t.user_attrs) for t in self.study(PROFILE).get_trials(deepcopy=False)]
 
     def close(self) -> None:
@@ -150,17 +150,19 @@ class Ledger:
 
     def study(self, name: str) -> optuna.Study:
         """The Optuna study of this name, begun if there is none."""
-        if name not in self._studies:
+        if name in self._studies:
+            return self._studies[name]
+        if name in self._existing:  # loading writes nothing, so a finished study can be shown from a read-only folder
+            study = optuna.load_study(study_name=name, storage=self.storage)
+        else:
             directions: list[Any] = (
                 [OBJECTIVES[o][0] for o in self.spec.objectives] if name != PROFILE else ["maximize"]
             )
-            study = optuna.create_study(
-                study_name=name, storage=self.storage, directions=directions, load_if_exists=True
-            )
-            if name != PROFILE and study.metric_names != self.spec.objectives:
-                study.set_metric_names(self.spec.objectives)
-            self._studies[name] = study
-        return self._studies[name]
+            study = optuna.create_study(study_name=name, storage=self.storage, directions=directions)
+        if name != PROFILE and study.metric_names != self.spec.objectives:
+            study.set_metric_names(self.spec.objectives)
+        self._studies[name] = study
+        return study
 
     def ask(self, cell: Cell, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Begin a search trial with values that the sampler proposes from the trials of its cell."""

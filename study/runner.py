@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import itertools
 import os
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 import ray
 import yaml
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 import models
 from study import cluster, environment, profile, tables
@@ -50,12 +52,26 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
     study = _Study(spec, options, console)
     if study.nothing_left():
         return True
-    with study.opened():
-        for phase, step in (("profile", study.profile), ("search", study.search), ("confirm", study.confirm)):
-            if phase in study.spec.phases and not study.timed(phase, step):
-                return False
-        console.print(study.duration(), highlight=False)
-    return True
+    try:
+        return study.run()
+    except Exception as error:
+        if (reason := unwritable(error)) is None:
+            raise
+        raise UserError(
+            f"{options.folder}: the study cannot be recorded: {reason}; what was recorded so far is kept: mend that, then "
+            f"--name {options.folder.name} --resume"
+        ) from error
+
+
+def unwritable(error: BaseException | None) -> str | None:
+    """Why a disk or a database did not take what was written, if that is what an error came from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            return error.strerror
+        if isinstance(error, OperationalError):
+            return str(error.orig)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def estimate(spec: StudySpec, options: Options, console: Console) -> str:
@@ -87,6 +103,15 @@ class _Study:
         fixed = {name: entry.values(name)[0] for name in entry.names()}
         _, model_options = split_settings(self.spec, fixed)
         models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
+
+    def run(self) -> bool:
+        """All phases that the spec names; False where one was interrupted."""
+        with self.opened():
+            for phase, step in (("profile", self.profile), ("search", self.search), ("confirm", self.confirm)):
+                if phase in self.spec.phases and not self.timed(phase, step):
+                    return False
+            self.console.print(self.duration(), highlight=False)
+        return True
 
     def nothing_left(self) -> bool:
         """Whether every phase of an existing study is done, which needs no cluster to find out."""
