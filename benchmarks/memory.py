@@ -21,7 +21,7 @@ import psutil
 from benchmarks.figure import Figure, at_most, show
 from benchmarks.small_study import TINY_VIT, Finished
 
-EPOCHS = 4
+EPOCHS = {"cifar10": 2, "digits": 30}  # seconds enough to be seen at work
 IMAGES, BYTES = 50_000, 32 * 32 * 3
 DATA_MB = IMAGES * BYTES / 1e6
 COPIES = 0.2  # of the data set that may be counted twice: what workers hold of their own besides
@@ -64,29 +64,36 @@ def peak(data: str, data_dir: Path, cpus: float, trials: int) -> dict[str, float
         "data": {"name": data}, "objectives": ["val_accuracy"], "phases": ["search"], "trials": trials,
         "models": {
             "tiny": TINY_VIT | {"image_size": 32, "patch_size": 8, "batch_size": 256} | {
-                "epochs": EPOCHS if data == "cifar10" else 50 * EPOCHS,
+                "epochs": EPOCHS[data],
                 "resources": {"cpus": cpus}, "search": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}},
             },
         },
     }  # fmt: skip
-    sampler = PeakMemory()
+    sampler = PeakMemory(trials)
     with sampler:
         Finished(space, data_dir)
     return sampler.peaks
 
 
 class PeakMemory(threading.Thread):
-    """Watches this process and its descendants, once a second; the peak of each figure in MB."""
+    """Watches this process and its descendants while `trials` trials train, once a second; each figure's peak in MB.
 
-    def __init__(self) -> None:
+    Reading and splitting the data set, before that, is the driver's affair and the same for any number of trials.
+    """
+
+    def __init__(self, trials: int) -> None:
         super().__init__(daemon=True)
+        self.trials = trials
         self.peaks = {"total": 0.0, "shared": 0.0, "driver": 0.0}
         self.over = threading.Event()
 
     def run(self) -> None:
         own = psutil.Process()
         while not self.over.wait(1.0):
-            parts = [smaps(process.pid) for process in [own, *own.children(recursive=True)]]
+            processes = [own, *own.children(recursive=True)]
+            if sum(is_training(process) for process in processes) < self.trials:
+                continue
+            parts = [smaps(process.pid) for process in processes]
             for figure, value in {
                 "total": sum(part.get("Pss", 0.0) for part in parts),
                 "shared": sum(part.get("Pss_Shmem", 0.0) for part in parts),
@@ -101,6 +108,14 @@ class PeakMemory(threading.Thread):
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.join()
+
+
+def is_training(process: psutil.Process) -> bool:
+    """Workers carry the name of the trial that they train."""
+    try:
+        return "".join(process.cmdline()[:1]).startswith("ray::tiny-")
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def smaps(pid: int) -> dict[str, float]:
