@@ -24,6 +24,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_study_in_one_line_and_resume_goes_on(
     tmp_path: Path, small_disk: Path, run_study: Program
 ) -> None:
