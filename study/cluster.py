@@ -44,7 +44,8 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"--address {address}: no Ray cluster answers there ({reason}); leave the option out to start Ray here"
+            f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it asks for one, "
+            "or leave the option out to start Ray here"
         ) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
