@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -43,10 +45,15 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it asks for the token that an earlier Ray left in the home
     ray = Path(sys.executable).with_name("ray")
     port = 6399
-    start = [ray, "start", "--head", f"--port={port}", "--num-gpus=1", "--num-cpus=8", "--include-dashboard=false"]
-    subprocess.run(start, check=True, capture_output=True)
+    start = [ray, "start", "--head", "--block", f"--port={port}", "--num-gpus=1", "--num-cpus=8"]
+    head = subprocess.Popen([*start, "--include-dashboard=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(120):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        time.sleep(0.5)
     yield f"127.0.0.1:{port}"
-    subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
+    head.terminate()  # and what it started with it; `ray stop` would end every Ray of this machine
+    head.wait(timeout=60)
 
 
 def training_now() -> set[int]:

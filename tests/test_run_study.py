@@ -133,13 +133,17 @@ def test_dry_run_prints_the_study_and_leaves_nothing(tmp_path: Path, run_study: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_with_profile_says_how_long_it_would_take_and_leaves_nothing(
     tmp_path: Path, run_study: Program
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     result = run_study("--space", "tiny.yaml", "--dry-run", "--profile", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert re.search("# expected duration on this hardware: about 0:.* search .* confirm", result.stdout)
+    assert re.search(
+        r"# expected duration on this hardware: about 0:.*\(search .*, confirm .*\), after the profile phase",
+        result.stdout,
+    )
     assert yaml.safe_load(result.stdout)["trials"] == 2 and len(list(tmp_path.iterdir())) == 1
     assert "--dry-run" in one_error(run_study("--space", "tiny.yaml", "--profile", cwd=tmp_path))
 
@@ -323,6 +327,7 @@ def test_a_time_budget_ends_the_search_early(tmp_path: Path, run_study: Program)
     assert result.returncode == 0 and len(pd.read_csv(tmp_path / "results" / "long" / "trials.csv")) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "data" / "cifar10").exists(), reason="needs ../shared/data/cifar10, which is absent")
 def test_a_folder_of_real_images_runs_on_a_pretrained_backbone(tmp_path: Path, run_study: Program) -> None:
     """Hub-style Parquet and a real weights file: two epochs at a low resolution, for the machinery alone."""
