@@ -199,7 +199,7 @@ class _Study:
             (name, point)
             for name, entry in self.spec.models.items()
             for point in profile.grid(entry)
-            if not any(row["model"] == name and row["point"] == point for row in self.ledger.profile)
+            if not self._has_timing(name, point)
         ]
 
     def search(self) -> bool:
@@ -224,8 +224,12 @@ class _Study:
         proposals = ConfirmProposals(self.ledger, chosen)
         return self._tune("confirm", proposals, len(chosen) * self.spec.confirm.seeds)
 
+    def _has_timing(self, name: str, point: dict[str, Any]) -> bool:
+        """Whether the ledger has an exact timing of this setting, of whichever phase."""
+        return any(row["model"] == name and row["point"] == point for row in self.ledger.profile)
+
     def _time(self, name: str, point: dict[str, Any], phase: str) -> None:
-        if any(row["model"] == name and row["point"] == point for row in self.ledger.profile):
+        if self._has_timing(name, point):
             return
         entry = self.spec.models[name]
         settings = {key: value for key, value in entry.settings.items() if key != "lr"} | point

@@ -63,3 +63,18 @@ def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> 
     result = run_study("--space", "tiny.yaml", cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder / "results" / "tiny"
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Call `python -m analysis` with these arguments: (exit status, output, error output)."""
+    from analysis import cli
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, args)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run

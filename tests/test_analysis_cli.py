@@ -2,14 +2,11 @@
 
 import io
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_study import confirmed_study, trial_row, write_study, write_tables
-
-from analysis import cli
 
 ROWS = [
     trial_row("vit-000", 0.97, 100.0, train_seconds=50.0),
@@ -23,18 +20,6 @@ ROWS = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_tables(tmp_path / "a|b", ROWS)
-
-
-@pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def test_pareto_of_speed_and_accuracy(ask, folder: Path) -> None:

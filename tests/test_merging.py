@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from fake_study import trial_row, write_tables
 from PIL import Image
 
 import models
-from analysis import cli
 from analysis.merges import borders, mean_colours
 from analysis.merging_model import merging_model
 from analysis.samples import kept
@@ -60,18 +58,6 @@ def folder(tmp_path: Path) -> Path:
 def noise(count: int) -> Images:
     rng = np.random.default_rng(count)
     return Images(rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8), np.arange(count, dtype=np.int64) % 3)
-
-
-@pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def test_a_region_has_the_mean_colour_of_its_pixels() -> None:

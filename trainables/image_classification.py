@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -368,23 +368,15 @@ def profile(
 
     loop.model.eval()
     with torch.inference_mode():
-        one = torch.from_numpy(images(1).images).to(device)
-        latency = timing.measure(lambda: loop._logits(one), device)
-        best, best_batch = latency, 1
-        for size in (4, 16, 64, 256):
-            many = torch.from_numpy(images(size).images).to(device)
-            try:
-                current = timing.measure(lambda many=many: loop._logits(many), device)  # type: ignore[misc]
-            except torch.OutOfMemoryError:
-                break
-            if size / current.median <= best_batch / best.median:
-                break
-            best, best_batch = current, size
-            if current.median > 1:  # four times as many would take too long to tell
-                break
+
+        def classify(size: int) -> Callable[[], object]:
+            some = torch.from_numpy(images(size).images).to(device)
+            return lambda: loop._logits(some)
+
+        latency, best, best_batch = timing.best_batch(classify, (1, 4, 16, 64, 256), device)
         loop.forward = loop.model  # a compiled model has no operators to count
         with FlopCounterMode(display=False) as flops:
-            loop._logits(one)
+            classify(1)()
     return {
         "batch": config.batch_size,
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",

@@ -49,6 +49,29 @@ def measure(
     return best
 
 
+def best_batch(
+    call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
+) -> tuple[Timing, Timing, int]:
+    """(timing at the first size, timing at the size of the best throughput, that size).
+
+    call: a batch size -> what handles such a batch. Sizes rise; the search ends where throughput falls, memory runs out
+    (raised at the first size), or a call takes over a second, since larger ones would take too long to tell.
+    """
+    first = best = measure(call(sizes[0]), device)
+    at = sizes[0]
+    for size in sizes[1:]:
+        try:
+            current = measure(call(size), device)
+        except torch.OutOfMemoryError:
+            break
+        if size / current.median <= at / best.median:
+            break
+        best, at = current, size
+        if current.median > 1:
+            break
+    return first, best, at
+
+
 def alternate(
     calls: Sequence[Callable[[], object]],
     device: torch.device,

@@ -71,18 +71,7 @@ def measure(loop: Any, source_tokens: int, target_tokens: int) -> dict[str, Any]
         with torch.autocast(device.type, torch.bfloat16, enabled=loop.uses_bfloat16):
             translate(loop.model, many, search, batch=count * search.beams)
 
-    one = timing.measure(lambda: decode(1), device)
-    best, best_batch = one, 1
-    for size in (16, 64, WIDEST_BATCH):
-        try:
-            current = timing.measure(lambda size=size: decode(size), device)  # type: ignore[misc]
-        except torch.OutOfMemoryError:
-            break
-        if size / current.median <= best_batch / best.median:
-            break
-        best, best_batch = current, size
-        if current.median > 1:  # four times as many would take too long to tell
-            break
+    one, best, best_batch = timing.best_batch(lambda size: lambda: decode(size), (1, 16, 64, WIDEST_BATCH), device)
     with FlopCounterMode(display=False) as flops:
         decode(1)
     batch_tokens, seconds = int((pairs.target.lengths + 1).sum()), trained.median / config.accumulation
