@@ -135,11 +135,13 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
 def _to_be_surer(study: Study, row: dict[Any, Any], pair: pd.Series) -> str:
     other = pair["second"] if pair["first"] == row["trial"] else pair["first"]
     if pair["p_images"] < LEVEL:
-        needed = "more seeds; there are test images enough"
-    else:
-        images = float(f"{pair['images_needed']:.2g}")
-        needed = f"about {images:,.0f} test images instead of {row['test_images']:,}"
-    return f"To tell it from {other} (a difference of {points(pair['difference'], study)}) would take {needed}."
+        return f"To tell it from {other} would take more seeds; there are test images enough."
+    images = float(f"{pair['images_needed']:.2g}")
+    lead = abs(pair["only_first"] - pair["only_second"]) / row["test_images"]
+    return (
+        f"To tell it from {other} would take about {images:,.0f} test images instead of {row['test_images']:,} "
+        f"(the two models compared are {points(lead, study)} apart)."
+    )
 
 
 def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: str, pairs: pd.DataFrame) -> str:

@@ -120,8 +120,9 @@ def comparisons(study: Study) -> pd.DataFrame:
     """One row a pair of confirmed candidates of the same study, the more accurate one first.
 
     `p_images` (McNemar; `mcnemar` says which form: exact or chi-square), `p_seeds` (Welch), `p` the larger of those that
-    could be had, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`:
-    test images with which McNemar's test would find this difference four times in five; NaN where there is none.
+    could be had, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`: test images
+    with which McNemar's test would find the difference of its two models four times in five; NaN where the first's is
+    not the better.
     """
     test = f"test_{quality(study)}"
     right = answers_right(study)
@@ -156,8 +157,8 @@ def _compare(
         found = mcnemar(one, other)
         row |= {"p_images": found.p, "only_first": found.only_first, "only_second": found.only_second}
         row["mcnemar"] = found.test
-        needed = images_to_tell_apart(float((one != other).mean()), float(row["difference"]))
-        row["images_needed"] = needed if np.isfinite(needed) else np.nan
+        disagreement, lead = float((one != other).mean()), float(one.mean() - other.mean())
+        row["images_needed"] = images_to_tell_apart(disagreement, lead) if lead > 0 else np.nan
     known = [p for p in (row.get("p_images"), row["p_seeds"]) if p is not None and not np.isnan(p)]
     return row | {"p": max(known, default=np.nan)}
 

@@ -119,8 +119,8 @@ def pairs(compared: pd.DataFrame) -> Table | None:
         "The more accurate of each pair stands first. “p images”: McNemar's test on the models of the first seed "
         "(exact below 25 disagreements, else chi-square with continuity correction); “p seeds”: Welch's test over "
         "seeds. Candidates differ where both find it: “p holm” is the larger p, corrected for all pairs, below 0.05.",
-        "“images needed”: test images with which McNemar's test would find this difference four times in "
-        "five; given where those at hand did not.",
+        "“images needed”: test images with which McNemar's test would find the difference of the two models it compared "
+        "four times in five; given where those at hand did not and the first of the pair was the better.",
     ]
     return table(frame, "Which candidates differ", notes)
 

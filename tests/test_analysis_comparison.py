@@ -10,7 +10,14 @@ from fake_study import IMAGES, SKILLS, confirmed_study, trial_row, write_study, 
 import analysis
 from analysis.answer import answers, status
 from analysis.comparison import answers_right, comparisons, intervals
-from analysis.statistics import accuracy_interval, mcnemar, student_interval, welch, wilson_interval
+from analysis.statistics import (
+    accuracy_interval,
+    images_to_tell_apart,
+    mcnemar,
+    student_interval,
+    welch,
+    wilson_interval,
+)
 
 
 def scores(study: analysis.Study, candidate: str) -> np.ndarray:
@@ -43,6 +50,10 @@ def test_pairs_are_told_apart_only_where_images_and_seeds_agree(tmp_path: Path) 
         assert row["difference"] == pytest.approx(first.mean() - second.mean())
         assert row["difference"] >= 0
         assert row["p_images"] == pytest.approx(mcnemar(first[0], second[0]).p)  # the models of the lowest seed
+        only_first, only_second = (first[0] & ~second[0]).sum(), (second[0] & ~first[0]).sum()
+        share, lead = (only_first + only_second) / IMAGES, (only_first - only_second) / IMAGES
+        needed = images_to_tell_apart(share, lead) if lead > 0 else np.nan  # of the same two models
+        assert row["images_needed"] == pytest.approx(needed, nan_ok=True)
         assert row["p_seeds"] == pytest.approx(welch(first.mean(axis=1), second.mean(axis=1)))
         assert row["p"] == max(row["p_images"], row["p_seeds"])
         assert row["p_holm"] >= row["p"]

@@ -148,6 +148,17 @@ def test_images_to_tell_apart_by_hand() -> None:
     assert images_to_tell_apart(0.1, 0.0) == math.inf
 
 
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 60), st.integers(0, 59), st.integers(0, 300))
+def test_more_images_are_needed_wherever_those_at_hand_show_nothing(gap: int, second: int, more: int) -> None:
+    first = second + gap
+    kinds = np.repeat(
+        [0, 1, 2], [first + second + more, first, second]
+    )  # the models agree on half of the images or more
+    if mcnemar(kinds != 2, kinds != 1).p >= 0.05:
+        assert images_to_tell_apart((first + second) / len(kinds), gap / len(kinds)) > len(kinds)
+
+
 def test_that_many_images_find_the_difference_four_times_in_five() -> None:
     images = round(images_to_tell_apart(0.2, 0.05))
     random = np.random.default_rng(0)
