@@ -8,11 +8,12 @@ INSTALLED := .venv/.installed
 
 setup: $(INSTALLED)
 
-# The lock file holds exact versions; as constraints they also fit machines that need fewer packages.
+# The lock file holds exact versions; as constraints they also fit machines that need fewer packages. Python compiles
+# what it imports; to compile all that is installed would take a minute or two.
 $(INSTALLED): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
 study: setup

@@ -240,6 +240,9 @@ def cli() -> int:
 
     try:
         return app(standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):  # before there was anything to record
+        print("Interrupted.", file=sys.stderr)
+        return 130
     except typer.TyperException as error:  # an unknown option, a value of the wrong type
         message = error.format_message()
     except (UserError, DataError) as error:

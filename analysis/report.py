@@ -86,7 +86,7 @@ def _context(study: Study) -> dict[str, Any]:
 
 _DRAWN = (
     ("curves", "Learning curves"),
-    ("scaling", "More training images"),
+    ("scaling", "More training data"),
     ("merging", "Token merging"),
     ("importance", "Which settings mattered"),
 )

@@ -72,11 +72,14 @@ def run() -> Iterator[Figure]:
         ratio = statistics.median(plain_seconds) / statistics.median(our_seconds)
         note = f", {dtype(own)}, batch {batch}, {speed:.1f} images/s"
         yield at_least(f"training step of {model} at {SIZE} px against the plain loop", ratio, least, note=note)
-        rate = flops_of_step(own) * steps / statistics.median(our_seconds)
+        flops, fastest = flops_of_step(own) * steps, matrix_product_rate(own)
+        floor, rate = flops / fastest, flops / statistics.median(our_seconds)
         yield Figure(
             f"arithmetic of the {model} step: the floor that the hardware sets",
-            f"{rate / 1e9:.0f} GFLOP/s, {rate / matrix_product_rate(own):.0%} of what a matrix product alone reaches",
+            f"{rate / 1e9:.0f} GFLOP/s, {rate / fastest:.0%} of what a matrix product alone reaches; at that rate the step "
+            f"would be {statistics.median(plain_seconds) / floor:.2f} times as fast as the plain loop",
         )
+        yield Figure(f"where the time of the {model} step goes", where_time_goes(own))
         apart, noise = distance(plain_losses, our_losses), distance(other_losses, our_losses)
         yield Figure(
             f"loss curve of {model} ({len(our_losses)} steps), mean distance from the plain loop's",
@@ -143,6 +146,17 @@ def flops_of_step(loop: Loop) -> int:
     with FlopCounterMode(display=False) as counter:
         loop.train_step(np.arange(loop.config.batch_size), RATE, torch.Generator())
     return counter.get_total_flops()
+
+
+def where_time_goes(loop: Loop, shown: int = 5) -> str:
+    """The operators that take most of a step's time, with their shares, as torch's profiler sees them."""
+    with torch.profiler.profile() as profiler:
+        loop.train_step(np.arange(loop.config.batch_size), RATE, torch.Generator())
+        hardware.synchronise(loop.device)
+    spent = "self_device_time_total" if loop.device.type == "cuda" else "self_cpu_time_total"
+    times = {row.key.removeprefix("aten::"): getattr(row, spent) for row in profiler.key_averages()}
+    total = sum(times.values())
+    return ", ".join(f"{key} {times[key] / total:.0%}" for key in sorted(times, key=lambda k: -times[k])[:shown])
 
 
 def matrix_product_rate(loop: Loop, side: int = 2048) -> float:

@@ -6,6 +6,7 @@ import datetime
 import errno
 import itertools
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -107,9 +108,12 @@ class _Study:
     def run(self) -> bool:
         """All phases that the spec names; False where one was interrupted."""
         with self.opened():
-            for phase, step in (("profile", self.profile), ("search", self.search), ("confirm", self.confirm)):
-                if phase in self.spec.phases and not self.timed(phase, step):
-                    return False
+            try:
+                for phase, step in (("profile", self.profile), ("search", self.search), ("confirm", self.confirm)):
+                    if phase in self.spec.phases and not self.timed(phase, step):
+                        return False
+            except KeyboardInterrupt:  # between trials; while they run, Tune ends them itself
+                return False
             self.console.print(self.duration(), highlight=False)
         return True
 
@@ -132,6 +136,8 @@ class _Study:
         folder = self.options.folder
         logs = any("steps" in entry.values("log") for entry in self.spec.models.values() if "log" in entry.names())
         cluster.connect(self.options.address, self.console, show_logs=logs)
+        # What a batch system sends before it kills is Ctrl-C to the study.
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
             self._fit_to_cluster()
             cluster.warm_up(self.spec)
@@ -181,6 +187,7 @@ class _Study:
     def profile(self) -> bool:
         """Time the models, and say what follows from it for the rest of the study."""
         self.time_models()
+        self.environment["expected_seconds"] = self.expected_seconds()
         self.console.print(self.expectation(), highlight=False)
         return True
 
@@ -205,7 +212,7 @@ class _Study:
     def search(self) -> bool:
         deadline = None
         if self.spec.time_budget is not None:
-            reserve = self.expected_seconds()["confirm"] if {"profile", "confirm"} <= {*self.spec.phases} else 0.0
+            reserve = self.expected_seconds().get("confirm", 0.0) if "profile" in self.spec.phases else 0.0
             deadline = self.begun + seconds(self.spec.time_budget) - reserve
         proposals = SearchProposals(self.ledger, deadline)
         finished = self._tune("search", proposals, self.spec.trials * len(cells(self.spec)))
@@ -216,6 +223,7 @@ class _Study:
     def confirm(self) -> bool:
         """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
         chosen = candidates(self.ledger, self.task.METRIC)
+        cluster.warm_up(self.spec)  # the search's workers ended with it
         if "profile" in self.spec.phases:
             for candidate in chosen:
                 settings = self.ledger.settings(candidate)
@@ -284,7 +292,8 @@ class _Study:
             longest = max(longest, mean)
         confirm = longest * self.spec.confirm.seeds * self.spec.confirm.candidates
         share = cluster.used_share(self.spec)
-        return {"search": search / share, "confirm": confirm / share}
+        expected = {"search": round(search / share, 1), "confirm": round(confirm / share, 1)}
+        return {phase: value for phase, value in expected.items() if phase in self.spec.phases}
 
     def _mean_trial_seconds(self, name: str) -> float:
         """The mean over the grid of speeds and the train sizes that an entry may get."""
@@ -300,8 +309,7 @@ class _Study:
 
     def expectation(self) -> str:
         """One line: how long the study is expected to take on this hardware."""
-        expected = {p: round(s, 1) for p, s in self.expected_seconds().items() if p in self.spec.phases}
-        self.environment["expected_seconds"] = expected
+        expected = self.expected_seconds()
         total = readable(sum(expected.values()))
         parts = ", ".join(f"{phase} {readable(value)}" for phase, value in expected.items())
         return f"expected duration on this hardware: about {total} ({parts})"

@@ -173,6 +173,7 @@ def test_out_of_memory_in_the_evaluation_halves_its_batch(data: Data, monkeypatc
     assert accuracy == whole[0] and math.isclose(loss, whole[1], rel_tol=1e-5) and (predicted == whole[2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
 def test_a_compiled_model_trains_the_same_and_its_state_is_a_plain_one(data: Data) -> None:
     fields = {"epochs": 2, "batch_size": 40, "shift": 0.0, "flip": False}
@@ -287,7 +288,7 @@ def test_a_timing_is_the_median_of_repeats_with_its_quartiles() -> None:
 def test_a_profile_knows_parameters_and_flops() -> None:
     """One linear map of p patches of 3*4*4 values to width 16 and so on, counted by hand for the projection alone."""
     options = SCRATCH | {"depth": 1}
-    row = profile(Config(batch_size=8), "scratch_vit", options, (8, 8, 3), 4, device=CPU)
+    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, image_shape=(8, 8, 3), classes=4)
     model = Loop(Config(), "scratch_vit", options, "none", _tiny(), CPU).model
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     projection = 2 * 16 * 48 * 16  # 16 patches of 48 values, each to 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 import models
 from models.precision import has_bfloat16
 from models.preprocessing import prepare
 from trainables import device as hardware
-from trainables import samples, timing
+from trainables import samples
 from trainables.augmentation import augment
 from trainables.data import DataError, Images, load
 from trainables.data.splits import subset, validation_split
+from trainables.image_profile import measure, noise
 from trainables.training import Diverged, hash_seed
 
 METRIC = "val_accuracy"  # what early stopping compares and what a model's best trial is best at
@@ -134,6 +134,11 @@ def epoch_seconds(config: Config, figures: dict[str, float], train: int, validat
     """(training, evaluation) seconds of an epoch, from the isolated `figures` and the numbers of images."""
     steps = math.ceil((config.train_size or train) / config.batch_size)
     return figures["train_step_seconds"] * steps, validation / figures[SPEED]
+
+
+def profile(config: Config, model: str, options: dict[str, Any], device: torch.device, **shape: Any) -> dict[str, Any]:
+    """Time one model on made-up images of the data's shape; see image_profile.py."""
+    return measure(Loop(replace(config, train_size=None), model, options, "none", noise(config, **shape), device))
 
 
 def _take(images: Images, indices: np.ndarray) -> Images:
@@ -336,63 +341,3 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.accumulation = state["epoch"], state["accumulation"]
-
-
-def profile(
-    config: Config,
-    model: str,
-    options: dict[str, Any],
-    image_shape: tuple[int, ...],
-    classes: int,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Time one model on synthetic images of `image_shape` (H, W, 3): what it costs, whatever it has learnt.
-
-    Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
-    the training step is the real one, at the config's batch. Nothing else may run meanwhile: that is the caller's part.
-    """
-    noise = np.random.default_rng(0)
-
-    def images(count: int) -> Images:
-        pixels = noise.integers(0, 256, (count, *image_shape), dtype=np.uint8)
-        return Images(pixels, np.arange(count, dtype=np.int64) % classes)
-
-    some = images(max(config.batch_size, classes))
-    data = Data(tuple(map(str, range(classes))), some, some)
-    loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
-    batch, generator = np.arange(config.batch_size), torch.Generator()
-
-    loop.model.train()
-    step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), device)
-    memory = hardware.peak_memory_mb(device)
-
-    loop.model.eval()
-    with torch.inference_mode():
-
-        def classify(size: int) -> Callable[[], object]:
-            some = torch.from_numpy(images(size).images).to(device)
-            return lambda: loop._logits(some)
-
-        latency, best, best_batch = timing.best_batch(classify, (1, 4, 16, 64, 256), device)
-        loop.forward = loop.model  # a compiled model has no operators to count
-        with FlopCounterMode(display=False) as flops:
-            classify(1)()
-    return {
-        "batch": config.batch_size,
-        "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        "inference_batch": best_batch,
-        "inference_images_per_second": best_batch / best.median,
-        "inference_images_per_second_q1": best_batch / best.q3,
-        "inference_images_per_second_q3": best_batch / best.q1,
-        "latency_ms": 1000 * latency.median,
-        "train_step_seconds": step.median,
-        "train_step_seconds_q1": step.q1,
-        "train_step_seconds_q3": step.q3,
-        "train_images_per_second": config.batch_size / step.median,
-        "parameters": sum(p.numel() for p in loop.model.parameters()),
-        "gflops_per_image": flops.get_total_flops() / 1e9,
-        "peak_memory_mb": memory,
-        "spread": max(best.spread, step.spread),
-    }

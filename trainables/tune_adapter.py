@@ -1,6 +1,6 @@
 """The thin Ray Tune Trainable around an epoch loop: resets, checkpoints, and failures as rows.
 
-A trial's config (made by study/proposals.py) holds: trial, task, model, options, weights, training (the fields of the
+A trial's config (made by study/tuning.py) holds: trial, task, model, options, weights, training (the fields of the
 task's Config), cpus, gpus, checkpoint (an absolute path), checkpoint_seconds, rows_recorded, test (evaluate the test
 split after the last epoch).
 """
@@ -34,6 +34,7 @@ class StudyTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.loop: Any = None  # free the last trial's memory before the next model is built
+        torch.cuda.empty_cache()  # for the other trials on the same GPU; does nothing where there is none
         self.settings = new_config
         self.rows: list[dict[str, Any]] = []
         self.unsaved = False

@@ -16,18 +16,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import models.text
+import trainables.data.text
 from models.text import Vocabulary
 from trainables.data.cache import roots
 
 if TYPE_CHECKING:
     from trainables.data.text import TextData
 
-_VERSION = 1  # raise it when tokenising changes, or old tokens would be served
-
 
 def cached(folder: Path, key: Any, read: Callable[[], TextData]) -> TextData:
-    """`read()`, or what it returned when the JSON-able `key`, which covers the input's content, was the same."""
-    whole = json.dumps([_VERSION, version("spacy"), key])
+    """`read()`, or what it returned when the JSON-able `key`, which covers the input's content, was the same.
+
+    The code that cuts sentences into tokens is a part of the key, or old tokens would be served after a change of it.
+    """
+    rules = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (models.text, trainables.data.text)]
+    whole = json.dumps([rules, version("spacy"), key])
     name = f"{hashlib.sha256(whole.encode()).hexdigest()[:20]}.npz"
     places = [root / name for root in roots(folder)]
     for place in places:
