@@ -63,25 +63,6 @@ def _answers(address: str) -> None:
         ) from error
 
 
-def warm_up(spec: StudySpec) -> None:
-    """Let as many workers as trials run at once import what a trial needs, while the study is still being prepared.
-
-    Ray hands a worker that is idle to the next task or trial. The tasks are not waited for.
-    """
-    entry = next(iter(spec.models.values()))
-
-    def load(modules: list[str]) -> None:
-        import importlib
-
-        for name in modules:
-            importlib.import_module(name)
-
-    modules = ["trainables.tune_adapter", f"trainables.{spec.task}", f"models.{entry.model}"]
-    task = ray.remote(num_cpus=entry.resources.cpus, num_gpus=entry.resources.gpus, max_retries=0)(load)
-    for _ in range(slots(spec)):
-        task.remote(modules)
-
-
 def nodes() -> list[dict[str, float]]:
     """The resources of each living node."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -140,7 +140,6 @@ class _Study:
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
             self._fit_to_cluster()
-            cluster.warm_up(self.spec)
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 write_spec(folder, self.spec)
@@ -223,7 +222,6 @@ class _Study:
     def confirm(self) -> bool:
         """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
         chosen = candidates(self.ledger, self.task.METRIC)
-        cluster.warm_up(self.spec)  # the search's workers ended with it
         if "profile" in self.spec.phases:
             for candidate in chosen:
                 settings = self.ledger.settings(candidate)

@@ -17,6 +17,7 @@ import numpy as np
 import ray
 from ray import tune
 from ray.tune.callback import Callback
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -185,6 +186,8 @@ def run(desk: Desk, data: dict[str, ray.ObjectRef], reuse_workers: bool = True) 
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0 the old output says nothing, the new one prints a box
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    # An environment variable for PyTorch Lightning, which would keep the trials out of the processes that Ray started ahead.
+    vars(class_cache).get("DEFAULT_ENV_VARS", {}).clear()
 
     def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([{"CPU": config["cpus"], "GPU": config["gpus"]}])
