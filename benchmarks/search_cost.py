@@ -22,27 +22,31 @@ EPOCHS = 9
 MOST = 1 / 3
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WARMUPS = (0, 1, 3)
+BATCHES = (16, 32, 64)
+TRIALS = 40
 SPACE: dict[str, Any] = {
-    "data": {"name": "digits", "validation": 0.4},
+    "data": {"name": "digits", "validation": 0.3},
     "objectives": ["val_accuracy"],
     "phases": ["search"],
 }
-MODEL = TINY_VIT | {"epochs": EPOCHS, "train_size": 500, "batch_size": 32}
+MODEL = TINY_VIT | {"epochs": EPOCHS, "train_size": 500}
 
 
 def run() -> Iterator[Figure]:
-    grid_epochs = len(RATES) * len(WARMUPS) * EPOCHS
+    grid_epochs = len(RATES) * len(WARMUPS) * len(BATCHES) * EPOCHS
     shares, details = [], []
     for seed in SEEDS:
-        factors = {"lr": list(RATES), "warmup_epochs": list(WARMUPS)}
+        factors = {"lr": list(RATES), "warmup_epochs": list(WARMUPS), "batch_size": list(BATCHES)}
         grid = Finished(SPACE | {"seed": seed, "trials": 1, "models": {"grid": MODEL | {"factors": factors}}})
         best = max(trial.last["val_accuracy"] for trial in grid.trials if trial.state == "complete")
-        search = {"lr": {"low": min(RATES), "high": max(RATES), "log": True}, "warmup_epochs": {"low": 0, "high": 3}}
+        search = {
+            "lr": {"low": min(RATES), "high": max(RATES), "log": True},
+            "warmup_epochs": {"low": 0, "high": max(WARMUPS)},
+            "batch_size": list(BATCHES),
+        }
         stopping = {"early_stopping": {"grace_epochs": 1, "reduction_factor": 3}}
         found = Finished(
-            SPACE
-            | stopping
-            | {"seed": seed, "trials": 2 * len(RATES) * len(WARMUPS), "models": {"search": MODEL | {"search": search}}}
+            SPACE | stopping | {"seed": seed, "trials": TRIALS, "models": {"search": MODEL | {"search": search}}}
         )
         spent = epochs_until(found, best)
         shares.append(spent / grid_epochs)

@@ -73,7 +73,9 @@ def plain_tune(trials: int) -> tuple[list[float], list[float]]:
         row = Loop(training, TINY_VIT["model"], options, "none", data, torch.device("cpu")).run_epoch()
         tune.report({"seconds": row["train_seconds"] + row["eval_seconds"], "ended": time.time()})
 
-    ray.init(num_cpus=AT_ONCE, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(
+        address="local", num_cpus=AT_ONCE, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+    )
     try:
         with TemporaryDirectory(prefix="benchmark-") as folder:
             results = tune.Tuner(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
-from benchmarks.__main__ import NAMES, RESULTS, page
 from benchmarks.figure import Figure, at_least, at_most
 from benchmarks.small_study import overhead, start_up
+from benchmarks.suite import NAMES, RESULTS, alone, environment, page
 from trainables.timing import alternate
 
 
@@ -45,4 +47,9 @@ def test_the_page_says_what_was_asked_measured_and_reached() -> None:
 
 def test_every_benchmark_of_the_folder_is_run() -> None:
     files = {path.stem for path in RESULTS.parent.glob("*.py")}
-    assert files - {"__init__", "__main__", "few_images", "figure", "small_study"} == set(NAMES)
+    assert files - {"__init__", "__main__", "few_images", "figure", "small_study", "suite"} == set(NAMES)
+
+
+def test_what_runs_alone_comes_back_from_a_process_of_its_own() -> None:
+    assert alone(os.getpid) != os.getpid()
+    assert {"hardware", "versions", "python", "date"} <= set(alone(environment))
