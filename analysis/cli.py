@@ -107,7 +107,7 @@ def pareto(
 def best(
     folders: Folders,
     x: XOption = None,
-    y: YOption = None,
+    y: Annotated[str | None, typer.Option("--y", help="Accuracy [default: the validation accuracy].")] = None,
     points: Annotated[
         float | None,
         typer.Option(help="Accuracy that may be given up for speed [default: 0.01, or 1 for BLEU].", min=0),
