@@ -50,7 +50,7 @@ def run() -> Iterator[Figure]:
         )
         spent = epochs_until(found, best)
         shares.append(spent / grid_epochs)
-        details.append(f"{best:.4f} after {spent:g} epochs")
+        details.append(f"{best:.4f} " + (f"after {spent} epochs" if spent < math.inf else f"not in {TRIALS} trials"))
     yield at_most(
         f"epochs to the best accuracy of a grid of {grid_epochs} epochs, median of {len(SEEDS)} seeds",
         statistics.median(shares), round(MOST, 3), " of the grid's", f" ({', '.join(details)})",

@@ -82,7 +82,8 @@ def estimate(spec: StudySpec, options: Options, console: Console) -> str:
         study = _Study(spec, replace(options, folder=Path(folder), storage=None), console)
         with study.opened():
             study.time_models()
-            return f"{study.expectation()}, after the profile phase, which took {readable(time.monotonic() - begun)}"
+            said = expectation(study.expected_seconds())
+            return f"{said}, after the profile phase, which took {readable(time.monotonic() - begun)}"
 
 
 class _Study:
@@ -186,8 +187,8 @@ class _Study:
     def profile(self) -> bool:
         """Time the models, and say what follows from it for the rest of the study."""
         self.time_models()
-        self.environment["expected_seconds"] = self.expected_seconds()
-        self.console.print(self.expectation(), highlight=False)
+        self.environment["expected_seconds"] = expected = self.expected_seconds()
+        self.console.print(expectation(expected), highlight=False)
         return True
 
     def time_models(self) -> None:
@@ -282,7 +283,7 @@ class _Study:
     # -- how long it will take
 
     def expected_seconds(self) -> dict[str, float]:
-        """Wall seconds a phase, from the isolated timings; early stopping only makes it less."""
+        """Wall seconds of each phase of the study, from the isolated timings; early stopping only makes it less."""
         search, longest = 0.0, 0.0
         for cell in cells(self.spec):
             mean = self._mean_trial_seconds(cell.entry)
@@ -305,13 +306,6 @@ class _Study:
             times.append(figures["train_seconds"] + figures["eval_seconds"])
         return sum(times) / len(times)
 
-    def expectation(self) -> str:
-        """One line: how long the study is expected to take on this hardware."""
-        expected = self.expected_seconds()
-        total = readable(sum(expected.values()))
-        parts = ", ".join(f"{phase} {readable(value)}" for phase, value in expected.items())
-        return f"expected duration on this hardware: about {total} ({parts})"
-
     def duration(self) -> str:
         """One line: what the phases took, in all runs of the study, beside what was expected of them."""
         expected = self.environment.get("expected_seconds", {})
@@ -321,6 +315,12 @@ class _Study:
             for phase, value in took.items()
         ]
         return f"took {readable(sum(took.values()))}: {', '.join(parts)}"
+
+
+def expectation(expected: dict[str, float]) -> str:
+    """One line: how long the study will take on this hardware. expected: seconds by phase."""
+    parts = ", ".join(f"{phase} {readable(value)}" for phase, value in expected.items())
+    return f"expected duration on this hardware: about {readable(sum(expected.values()))} ({parts})"
 
 
 def readable(duration: float) -> str:

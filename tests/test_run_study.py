@@ -297,6 +297,9 @@ def test_ctrl_c_records_everything_says_how_to_go_on_and_the_lock_keeps_a_second
     for trial in running.itertuples():  # saved at the stop, although the next checkpoint was an hour away
         if trial.epochs:
             assert (folder / "checkpoints" / f"{trial.trial}.pt").exists()
+    result = run_study("--name", "long", "--resume", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    check_resumed(before, pd.read_csv(folder / "trials.csv"), pd.read_csv(folder / "epochs.csv"))
 
 
 def test_ctrl_c_while_the_models_are_timed_ends_as_cleanly(tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_ctrl_c_while_the_models_are_timed_ends_as_cleanly(tmp_path: Path) -> No
 def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goes_on(
     tmp_path: Path, run_study: Program
 ) -> None:
-    """One model diverges by its learning rate; the other one's trials are unharmed."""
+    """One model diverges by its learning rate; the other one's trials are unharmed. Alone, it is exit status 1."""
     space = yaml.safe_load(TINY)
     space |= {"objectives": ["val_accuracy"], "phases": ["search"]}
     space["models"]["scratch_vit"] |= {"lr": 1e30, "gradient_clip": 0, "warmup_epochs": 0}
@@ -327,6 +330,9 @@ def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goe
         ("vit_tome", "complete"): 2,
     }
     assert trials.error.dropna().str.contains("diverged: the .* loss of epoch").all()
+    del space["models"]["vit_tome"]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(space))
+    assert run_study("--space", "one.yaml", cwd=tmp_path).returncode == 1
 
 
 @pytest.mark.slow

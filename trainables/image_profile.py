@@ -47,7 +47,7 @@ def measure(loop: Any) -> dict[str, Any]:
             some = torch.from_numpy(pixels).to(device)
             return lambda: loop._logits(some)
 
-        latency, best, best_batch = timing.best_batch(classify, (1, 4, 16, 64, 256), device)
+        one, best, best_batch = timing.best_batch(classify, (1, 4, 16, 64, 256), device)
         loop.forward = loop.model  # a compiled model has no operators to count
         with FlopCounterMode(display=False) as flops:
             classify(1)()
@@ -56,11 +56,7 @@ def measure(loop: Any) -> dict[str, Any]:
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
         "device": device.type,
         "threads": torch.get_num_threads(),
-        "inference_batch": best_batch,
-        "inference_images_per_second": best_batch / best.median,
-        "inference_images_per_second_q1": best_batch / best.q3,
-        "inference_images_per_second_q3": best_batch / best.q1,
-        "latency_ms": 1000 * latency.median,
+        **timing.inference_figures("images", one, best, best_batch),
         "train_step_seconds": step.median,
         "train_step_seconds_q1": step.q1,
         "train_step_seconds_q3": step.q3,

@@ -72,6 +72,18 @@ def best_batch(
     return first, best, at
 
 
+def inference_figures(unit: str, one: Timing, best: Timing, size: int) -> dict[str, float]:
+    """The columns of what `best_batch` returned: latency (ms), throughput (`unit` a second) with quartiles, its batch."""
+    name = f"inference_{unit}_per_second"
+    return {
+        "inference_batch": size,
+        name: size / best.median,
+        f"{name}_q1": size / best.q3,
+        f"{name}_q3": size / best.q1,
+        "latency_ms": 1000 * one.median,
+    }
+
+
 def alternate(
     calls: Sequence[Callable[[], object]],
     device: torch.device,

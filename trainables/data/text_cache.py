@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import models.text
-import trainables.data.text
+from models import text as cutting
 from models.text import Vocabulary
 from trainables.data.cache import roots
 
@@ -30,8 +29,8 @@ def cached(folder: Path, key: Any, read: Callable[[], TextData]) -> TextData:
 
     The code that cuts sentences into tokens is a part of the key, or old tokens would be served after a change of it.
     """
-    rules = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (models.text, trainables.data.text)]
-    whole = json.dumps([rules, version("spacy"), key])
+    code = [Path(file).read_text(encoding="utf-8") for file in (cutting.__file__, Path(__file__).with_name("text.py"))]
+    whole = json.dumps([code, version("spacy"), key])
     name = f"{hashlib.sha256(whole.encode()).hexdigest()[:20]}.npz"
     places = [root / name for root in roots(folder)]
     for place in places:
