@@ -1,4 +1,4 @@
-"""The attention weights of a model, on demand: training and evaluation stay on the fused kernel, which has none.
+"""The attention weights of a model, on demand: training and evaluation stay as fast as they are.
 
 While weights are captured, each attention layer's inputs are seen on their way in, and its weights computed from them
 a second time.
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.transformer import MultiHeadAttention, causal_mask
+from models.attention import causal_mask
+from models.transformer import MultiHeadAttention
 
 
 @contextmanager

@@ -16,4 +16,4 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
         shrinks = min(floats.shape[-2:]) > size
         floats = F.interpolate(floats, (size, size), mode="bilinear", antialias=shrinks, align_corners=False)
     scale = 1 / (255 * std)
-    return floats.mul(scale[:, None, None]).sub((mean / std)[:, None, None])
+    return floats.mul_(scale[:, None, None]).sub_((mean / std)[:, None, None])

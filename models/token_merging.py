@@ -1,13 +1,13 @@
 """Token merging, as pure functions, written from "Token Merging: Your ViT But Faster" (Bolya et al., arXiv 2210.09461).
 
 B = batch, N = tokens in, M = N - r = tokens out, P = prefix tokens (class, register, distillation), which are never merged.
-A merge is one tensor, `target` (B, N): for each token its position among the M that remain.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,8 +53,15 @@ def token_counts(merges: list[int], tokens: int) -> list[int]:
     return [tokens - merged for merged in accumulate(merges)]
 
 
-def match(keys: Tensor, r: int, prefix: int) -> Tensor:
-    """Bipartite soft matching (section 3): target (B, N) of the r most similar pairs, for keys (B, N, d), 1 <= r <= (N - P) / 2.
+class Match(NamedTuple):
+    """Which tokens merge: `leaving` (B, r) are those that go into others."""
+
+    target: Tensor  # (B, N): for each token its position among the M that remain
+    leaving: Tensor  # (B, r): positions among the N
+
+
+def match(keys: Tensor, r: int, prefix: int) -> Match:
+    """Bipartite soft matching (section 3): the r most similar pairs, for keys (B, N, d) of any length, 1 <= r <= (N - P) / 2.
 
     Tokens alternate between the sets A and B; each token of A proposes its most similar (cosine) token of B, and the r
     best proposals merge. The tokens that remain keep their order.
@@ -62,10 +69,10 @@ def match(keys: Tensor, r: int, prefix: int) -> Tensor:
     with torch.no_grad():
         directions = F.normalize(keys[:, prefix:], dim=-1)
         similarity = directions[:, 0::2] @ directions[:, 1::2].transpose(1, 2)  # (B, |A|, |B|)
-        return target_of_best(similarity, r, prefix)
+        return best_match(similarity, r, prefix)
 
 
-def target_of_best(similarity: Tensor, r: int, prefix: int) -> Tensor:
+def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     """`match` on given similarities (B, |A|, |B|); among equals the earlier token wins."""
     batch, size_a, size_b = similarity.shape
     score, partner = similarity.max(dim=2)  # (B, |A|)
@@ -74,25 +81,59 @@ def target_of_best(similarity: Tensor, r: int, prefix: int) -> Tensor:
     receiving = prefix + 2 * partner.gather(1, chosen) + 1
     stays = torch.ones(batch, prefix + size_a + size_b, dtype=torch.long, device=similarity.device)
     target = stays.scatter(1, leaving, 0).cumsum(1) - 1
-    return target.scatter(1, leaving, target.gather(1, receiving))
+    return Match(target.scatter(1, leaving, target.gather(1, receiving)), leaving)
 
 
-def merge(x: Tensor, size: Tensor | None, target: Tensor, r: int) -> tuple[Tensor, Tensor]:
+def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tensor]:
     """Size-weighted mean of the tokens that share a target: x (B, N, C), size (B, N) or None for ones -> (B, M, C), (B, M).
 
-    Size counts the patches in a token. One weighted scatter forward, one gather backward: rows are addressed in the
-    flattened batch, which both CPU and GPU copy whole.
+    Size counts the patches in a token.
     """
-    batch, count, channels = x.shape
+    target, leaving = matched
+    (batch, count), r = target.shape, leaving.shape[1]
     if size is None:
         size = torch.ones(batch, count, device=x.device)
     merged_size = size.new_zeros(batch, count - r).scatter_add(1, target, size)
     weight = size / merged_size.gather(1, target)  # exactly 1 for a token that merges with none
-    first_row = torch.arange(0, batch * (count - r), count - r, device=x.device).unsqueeze(1)
-    rows = (target + first_row).flatten()  # (B N) in B M
-    weighted = (x * weight.to(x.dtype).unsqueeze(2)).flatten(0, 1)
-    merged = x.new_zeros(batch * (count - r), channels).index_add_(0, rows, weighted)
-    return merged.view(batch, count - r, channels), merged_size
+    return _WeightedMean.apply(x, weight.to(x.dtype), target, leaving), merged_size
+
+
+class _WeightedMean(torch.autograd.Function):
+    """Sum of weight x over the tokens that share a target, where the weights of each target add up to 1.
+
+    What stays is copied and moved towards what comes, so only r rows are computed with; the gradient is one gather. Rows
+    are addressed in the flattened batch, which both CPU and GPU copy whole.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, target: Tensor, leaving: Tensor) -> Tensor:
+        """x (B, N, C), weight and target (B, N), leaving (B, r) -> (B, M, C)."""
+        ctx.save_for_backward(weight, target)
+        (batch, count, channels), r = x.shape, leaving.shape[1]
+        ctx.remaining = count - r
+        # Where each token that stays is: the leaving ones write to a column that is cut off.
+        column = target.scatter(1, leaving, count - r)
+        staying = torch.empty(batch, count - r + 1, dtype=torch.long, device=x.device)
+        staying = staying.scatter(1, column, torch.arange(count, device=x.device).expand(batch, -1))[:, :-1]
+        rows = x.flatten(0, 1)
+        merged = rows.index_select(0, _rows(staying, count))
+        receiving = _rows(target.gather(1, leaving), count - r)
+        step = rows.index_select(0, _rows(leaving, count)) - merged.index_select(0, receiving)
+        merged.index_add_(0, receiving, step * weight.gather(1, leaving).flatten().unsqueeze(1))
+        return merged.view(batch, count - r, channels)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        weight, target = ctx.saved_tensors
+        rows = gradient.flatten(0, 1).index_select(0, _rows(target, ctx.remaining))
+        return rows.view(*target.shape, -1) * weight.unsqueeze(2), None, None, None
+
+
+def _rows(positions: Tensor, count: int) -> Tensor:
+    """Positions (B, n) among the `count` tokens of each image -> rows of the flattened batch, (B n)."""
+    first = torch.arange(0, len(positions) * count, count, device=positions.device)
+    return (positions + first.unsqueeze(1)).flatten()
 
 
 def attention_bias(size: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from models.attention import attend
 
 
 class KeyValues:
@@ -52,7 +53,7 @@ class DecoderCache:
 
 
 class MultiHeadAttention(nn.Module):
-    """Multi-head attention (section 3.2.2) on torch's fused kernel."""
+    """Multi-head attention (section 3.2.2)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -85,10 +86,7 @@ class MultiHeadAttention(nn.Module):
             causal = False
         if mask is not None:
             mask = mask.unsqueeze(1)  # (B, 1, N or 1, S): the same for every head
-            if causal:  # the fused kernel takes a mask or the causal flag, not both
-                mask = mask & causal_mask(q.shape[2], k.shape[2], mask.device)
-                causal = False
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        y = attend(q, k, v, mask, causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _project(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,11 +208,6 @@ def is_pre_norm(norm: str) -> bool:
     if norm not in ("pre", "post"):
         raise ValueError(f"norm is '{norm}'; use 'post' (the paper's) or 'pre'")
     return norm == "pre"
-
-
-def causal_mask(length: int, source_length: int, device: torch.device | None = None) -> Tensor:
-    """(length, source_length), True where the source position is not after the query's."""
-    return torch.ones(length, source_length, dtype=torch.bool, device=device).tril()
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:

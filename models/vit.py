@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
+from timm.layers import attention as timm_attention
 from timm.models import VisionTransformer
+from torch import Tensor
 
 from models import nearest
 from models import weights as weight_files
+from models.attention import attend
 
 MODULES = ("vision_transformer", "deit")  # where timm defines its VisionTransformers
 
@@ -25,6 +28,24 @@ class Config:
     num_heads: int | None = None
     drop_rate: float = 0.0  # dropout before the classifier
     drop_path_rate: float = 0.0
+
+
+class Attention(timm_attention.Attention):
+    """timm's attention layer, on `attend`; it also tells its keys."""
+
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+        return self.with_keys(x, attn_mask, is_causal)[0]
+
+    def with_keys(self, x: Tensor, mask: Tensor | None = None, causal: bool = False) -> tuple[Tensor, Tensor]:
+        """Attention among x (B, N, C) -> (the layer's output (B, N, C), its keys (B, heads, N, d))."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_dim))  # (B, N, 3, heads, d)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        q, k = self.q_norm(q), self.k_norm(k)
+        y = attend(q, k, v, mask, causal, self.attn_drop.p if self.training else 0.0)  # (B, heads, N, d)
+        y = self.norm(y.transpose(1, 2).flatten(2))
+        if self.gate is not None:
+            y = y * self.gate(x).sigmoid()
+        return self.proj_drop(self.proj(y)), k
 
 
 def hub_name(config: Config) -> str:
@@ -44,6 +65,8 @@ def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransf
         "num_heads": config.num_heads,
     }
     options = {key: value for key, value in options.items() if value is not None}
+    if any(type(layer) is timm_attention.Attention for layer in probe(config.architecture).modules()):
+        changes["attn_layer"] = Attention
     model = weight_files.create(
         config.architecture,
         "timm" if weights == "timm" else "none",
@@ -57,6 +80,11 @@ def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransf
     if weights not in ("none", "timm"):
         weight_files.load(model, weights, weight_files.fit_vit)
     return model
+
+
+def probe(architecture: str) -> Any:
+    """One block of an architecture, without memory, to see what kinds of layers it has."""
+    return timm.create_model(architecture, depth=1, device="meta")
 
 
 def check_architecture(architecture: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.token_merging import attention_bias, match, merge, schedule, target_of_best, token_counts
+from models.token_merging import Match, attention_bias, best_match, match, merge, schedule, token_counts
 
 
 def loop_target(similarity, r, prefix):
@@ -42,7 +42,8 @@ def matchings(draw):
 @settings(max_examples=80, deadline=None)
 def test_target_agrees_with_loops_also_for_ties(case):
     similarity, r, prefix = case
-    target = target_of_best(torch.tensor(similarity), r, prefix)
+    target, leaving = best_match(torch.tensor(similarity), r, prefix)
+    assert leaving.shape == (len(similarity), r)
     assert target.tolist() == [loop_target(image, r, prefix) for image in similarity]
 
 
@@ -50,14 +51,15 @@ def test_target_agrees_with_loops_also_for_ties(case):
 @settings(max_examples=60, deadline=None)
 def test_merge_agrees_with_loops_and_keeps_the_weighted_mean(case, seed, sized):
     similarity, r, prefix = case
-    target = target_of_best(torch.tensor(similarity), r, prefix)
+    matched = best_match(torch.tensor(similarity), r, prefix)
+    target = matched.target
     batch, count = target.shape
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, count, 3, generator=generator, dtype=torch.float64)
     size = torch.randint(1, 6, (batch, count), generator=generator).double() if sized else None
     ones = torch.ones(batch, count, dtype=torch.float64) if size is None else size
 
-    merged, merged_size = merge(x, size, target, r)
+    merged, merged_size = merge(x, size, matched)
 
     assert merged.shape == (batch, count - r, 3)
     for image in range(batch):
@@ -77,15 +79,15 @@ def test_merge_agrees_with_loops_and_keeps_the_weighted_mean(case, seed, sized):
 def test_match_by_hand():
     # Prefix token, then A0 B0 A1 B1: A1 points exactly as B0 does (length does not count), A0 is 45 degrees off B1.
     keys = torch.tensor([[[9.0, 9.0], [0.0, 1.0], [2.0, 0.0], [7.0, 0.0], [1.0, 1.0]]])
-    assert match(keys, 1, prefix=1).tolist() == [[0, 1, 2, 2, 3]]
-    assert match(keys, 2, prefix=1).tolist() == [[0, 2, 1, 1, 2]]
+    assert match(keys, 1, prefix=1).target.tolist() == [[0, 1, 2, 2, 3]]
+    assert match(keys, 2, prefix=1).target.tolist() == [[0, 2, 1, 1, 2]]
 
 
 def test_merge_gradient_is_each_tokens_share():
-    target = torch.tensor([[0, 1, 1]])
+    matched = Match(target=torch.tensor([[0, 1, 1]]), leaving=torch.tensor([[2]]))
     x = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)
     size = torch.tensor([[1.0, 3.0, 1.0]], dtype=torch.float64)
-    merge(x, size, target, 1)[0].sum().backward()
+    merge(x, size, matched)[0].sum().backward()
     assert x.grad[0, :, 0].tolist() == [1.0, 0.75, 0.25]
 
 

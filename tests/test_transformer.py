@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
+from models.attention import causal_mask
 from models.transformer import (
     Decoder,
     Encoder,
     FeedForward,
     MultiHeadAttention,
-    causal_mask,
     sinusoidal_positions,
 )
 

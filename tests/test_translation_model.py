@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
+from models.attention import causal_mask
 from models.attention_maps import captured
 from models.decoding import Search, beam, greedy, longest_output, padded, translate
 from models.text import BEGIN, END, PADDING, UNKNOWN
-from models.transformer import DecoderCache, MultiHeadAttention, causal_mask
+from models.transformer import DecoderCache, MultiHeadAttention
 from models.translation_transformer import Transformer, source_mask
 
 TINY = {

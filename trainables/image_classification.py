@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,7 @@ class Loop:
         self.accumulation = config.accumulation
         self.eval_batch = EVAL_BATCH
         self.epoch = 0
-        hardware.reset_peak_memory(device)
+        hardware.start_afresh(device)
         torch.manual_seed(config.seed)
         self.model = models.build(model, weights=weights, **model_options(data), **options)
         mean, std = models.normalisation(self.model)
@@ -276,8 +277,18 @@ class Loop:
     def _logits(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 on the device -> (B, classes) float32."""
         pixels = prepare(images, self.image_size, self.mean, self.std)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
+        with self._autocast():
             return self.forward(pixels).float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Inside, the model only answers; its weights are converted to bfloat16 once, not for each batch."""
+        self.model.eval()
+        with torch.inference_mode(), self._autocast():
+            yield
 
     @property
     def uses_bfloat16(self) -> bool:
@@ -288,17 +299,16 @@ class Loop:
 
         Out of memory halves the batch, for this and all later evaluations, and begins again.
         """
-        self.model.eval()
         while True:
             try:
-                return self._evaluate(images)
+                with self.inference():
+                    return self._evaluate(images)
             except torch.OutOfMemoryError:
                 if self.eval_batch == 1:
                     raise
             self.eval_batch //= 2
             torch.cuda.empty_cache()
 
-    @torch.inference_mode()
     def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
         loss = torch.zeros((), device=self.device)
         predicted = []

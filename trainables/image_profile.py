@@ -39,8 +39,7 @@ def measure(loop: Any) -> dict[str, Any]:
     step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), device)
     memory = hardware.peak_memory_mb(device)
 
-    loop.model.eval()
-    with torch.inference_mode():
+    with loop.inference():
 
         def classify(size: int) -> Callable[[], object]:
             pixels = np.resize(loop.data.train.images, (size, *loop.data.train.images.shape[1:]))

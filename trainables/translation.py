@@ -173,7 +173,7 @@ class Loop:
         self.indices = np.sort(chosen[: config.train_size])  # nested: a smaller size is a part of a larger one
         self.steps_before = 0  # batches of the epochs that are done
         self.epoch = 0
-        hardware.reset_peak_memory(device)
+        hardware.start_afresh(device)
         torch.manual_seed(config.seed)
         network: Any = models.build(model, weights, **options, **model_options(data))
         self.model = network.to(device)
