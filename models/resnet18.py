@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import WeightsError
 from models import weights as weight_files
@@ -40,11 +41,33 @@ def build(config: Config, weights: str = "none") -> nn.Module:
     channels = tuple(config.width * factor for factor in (1, 2, 4, 8))
     options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate, "channels": channels}
     model = weight_files.create(ARCHITECTURE, "timm" if weights == "timm" else "none", **options)
+    _guard_single_pixels(model)
     if config.small_stem:
         _shrink_stem(model, keep_values=weights == "timm")
     if weights not in ("none", "timm"):
         weight_files.load(model, weights, _fit_stem)
     return model
+
+
+class Downsampling(nn.Conv2d):
+    """3x3 with stride 2. A map of one pixel meets the kernel's centre alone, so that is what it is multiplied with.
+
+    oneDNN, as torch 2.14 has it, computes the weights' gradient of this case in bfloat16 from memory that nothing was
+    written to.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] == (1, 1):
+            return F.conv2d(x, self.weight[:, :, 1:2, 1:2])
+        return super().forward(x)
+
+
+def _guard_single_pixels(model: nn.Module) -> None:
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride) == ((3, 3), (2, 2)):
+            guarded = Downsampling(layer.in_channels, layer.out_channels, 3, stride=2, padding=1, bias=False)
+            guarded.weight = layer.weight
+            model.set_submodule(name, guarded)
 
 
 def _shrink_stem(model: Any, keep_values: bool) -> None:
