@@ -103,7 +103,7 @@ def test_accumulation_computes_the_same_step(data: Data) -> None:
     """Up to rounding; dropout is off here because each micro-batch draws its own."""
     whole, parts = (
         Loop(
-            Config(epochs=1, batch_size=40, accumulation=n, shift=0.0),
+            Config(epochs=1, batch_size=40, accumulation=n, shift=0.0, bfloat16=False),
             "scratch_vit",
             SCRATCH | {"dropout": 0.0},
             "none",
