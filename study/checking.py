@@ -68,7 +68,9 @@ def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
                 with torch.device("meta"):  # shapes are checked, nothing is computed
                     models.build(entry.model, **options)
         except ValueError as error:
-            raise UserError(f"{at}.{name}: {error}") from error
+            # A wrong first value is met while another name is tried; the message begins with the field that it is about.
+            about = str(error).split(maxsplit=1)[0]
+            raise UserError(f"{at}.{about if about in settings else name}: {error}") from error
 
 
 def _field_types(config: type, without: set[str]) -> dict[str, Any]:

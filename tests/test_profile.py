@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from study.errors import UserError
 from study.ledger import Cell, Ledger, Trial
-from study.profile import check_grid, costs, grid, interpolated_speed, isolated, monotone, speed_dimensions
+from study.profile import check_grid, costs, grid, interpolated_speed, isolated, monotone, speed_dimensions, undisturbed
 from study.reading import resolve
 
 SPACE: dict[str, Any] = {
@@ -101,6 +101,32 @@ def test_a_confirmed_setting_knows_what_was_interpolated_for_it(ledger: Ledger) 
     timing(ledger, {"tome_ratio": 0.4, "image_size": 32}, 190.0, phase="confirm")
     # Between two points: 150, whatever was timed since. At a point of the grid nothing is interpolated.
     assert [interpolated_speed(ledger, row) for row in ledger.profile] == [None, None, pytest.approx(150.0), None]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "median", "busy"),
+    [
+        ([(1.0, 0.02, 0.0, 0)], 1.0, None),  # undisturbed: timed once
+        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.05, 0)], 2.0, None),
+        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.3, 0), (3.0, 0.02, 0.4, 0)], 2.0, "other processes took 30%"),
+        ([(1.0, 0.02, 0.0, 2), (2.0, 0.02, 0.0, 0)], 2.0, None),
+        ([(1.0, 0.02, 0.0, 1), (2.0, 0.02, 0.0, 2), (3.0, 0.02, 0.2, 1)], 1.0, "1 other processes were on the GPU"),
+        ([(1.0, 0.15, 0.0, 0)], 1.0, "quartiles are 15% apart"),
+    ],
+)
+def test_a_timing_beside_which_something_ran_is_repeated_and_says_so_if_that_did_not_help(
+    attempts: list[tuple[float, float, float, int]], median: float, busy: str | None
+) -> None:
+    left = iter(attempts)
+
+    def attempt() -> tuple[dict[str, Any], float, int]:
+        median, spread, share, on_gpu = next(left)
+        return {"median": median, "spread": spread}, share, on_gpu
+
+    row = undisturbed(attempt)
+    assert list(left) == []
+    assert row["median"] == median
+    assert row["busy"] is None if busy is None else busy in row["busy"]
 
 
 def test_training_costs_follow_from_the_step_the_size_and_the_epochs(ledger: Ledger) -> None:

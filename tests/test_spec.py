@@ -104,6 +104,7 @@ def test_a_bad_space_gets_one_line_with_the_place_and_the_mend(raw: dict, words:
         (models(scratch_vit={"serch": {}}), ["serch", "did you mean 'search'"]),
         (models(scratch_vit={"tome_ratio": 0.5}), ["tome_ratio", "scratch_vit"]),
         (models(scratch_vit={"lr": -1}), ["lr", "above 0", "-1"]),
+        (models(scratch_vit={"batch_size": 8, "lr": -1}), ["models.scratch_vit.lr: lr must be above 0"]),
         (models(scratch_vit={"lr": "fast"}), ["lr", "number", "'fast'"]),
         (models(scratch_vit={"search": {"lr": {"low": -1, "high": 1}}}), ["lr", "above 0"]),
         (models(scratch_vit={"search": {"train_size": []}}), ["train_size", "choices"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import resource
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,19 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def other_processes_on(device: torch.device) -> int:
+    """How many other processes compute on this GPU, as its driver says; 0 for a CPU, and where the driver does not say."""
+    if device.type != "cuda":
+        return 0
+    uuid = torch.cuda.get_device_properties(device).uuid
+    command = ["nvidia-smi", f"--id=GPU-{uuid}", "--query-compute-apps=pid", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return max(0, len(said.split()) - 1)  # one of them is this process; in a container its number is another
 
 
 def synchronise(device: torch.device) -> None:
