@@ -32,7 +32,7 @@ def attend(
     heads, scale = q.shape[1], q.shape[-1] ** -0.5
     if (tail := k.shape[2] % VECTOR) > LONGEST_TAIL:
         mask, k, v = _padded(mask, k, v, VECTOR - tail)
-    bias = q.new_empty(()) if mask is None else _added(mask).expand(len(q), heads, -1, -1).flatten(0, 1)
+    bias = q.new_empty(()) if mask is None else _added(mask).to(q.dtype).expand(len(q), heads, -1, -1).flatten(0, 1)
     # (B heads, N, S); the bias costs no pass of its own over the scores here.
     scores = torch.baddbmm(
         bias, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), beta=float(mask is not None), alpha=scale

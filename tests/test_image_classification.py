@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.preprocessing import prepare
+from trainables import device as hardware
 from trainables.augmentation import augment
 from trainables.data import DataError, Images
 from trainables.image_classification import (
@@ -309,3 +312,21 @@ def test_models_loops_and_analysis_never_bring_in_ray() -> None:
         "assert 'ray' not in sys.modules, 'ray was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told to keep memory")
+def test_a_training_keeps_the_memory_that_it_frees_and_gives_back_what_the_one_before_left() -> None:
+    def page_faults() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    hardware.start_afresh(CPU)
+    held = [torch.ones(25_000_000) for _ in range(3)]
+    del held
+    before = page_faults()
+    for _ in range(10):
+        torch.ones(20_000_000)
+    assert page_faults() - before < 5000  # of 195,312
+
+    full = hardware.peak_memory_mb(CPU)
+    hardware.start_afresh(CPU)
+    assert hardware.peak_memory_mb(CPU) < full - 90
