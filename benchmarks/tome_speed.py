@@ -29,7 +29,7 @@ from trainables.timing import Timing, alternate
 ASKED = {8: (1.3, 1.3), 13: (1.65, 1.6), 16: (1.95, 1.9)}  # r a block: inference and training step, times as fast
 SHARE_AT, MOST_SHARE = 13, 0.05
 OF_ARITHMETIC = 0.97
-BATCH = {"cpu": 32, "cuda": 128}
+BATCH = {"cpu": 16, "cuda": 128}
 FUSED = -1
 Contestants = dict[int, Callable[[], object]]  # by r; 0 is the plain model
 OPTIONS = {"architecture": "vit_small_patch16_224", "image_size": 224}
