@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 # Up to here the scores of a token, kept for the backward pass, take no more memory than the rest of its block does.
 LONGEST_WRITTEN_OUT = 1024
+MOST_SCORES = 2**28  # of all heads of a batch: half a gigabyte in bfloat16
 # torch's softmax takes rows of bfloat16 in vectors of 32 and what is left over one by one, each at the price of six.
 VECTOR, LONGEST_TAIL = 32, 8
 
@@ -47,7 +48,10 @@ def causal_mask(queries: int, keys: int, device: torch.device | None = None) -> 
 
 def _writes_out(q: Tensor, k: Tensor) -> bool:
     kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
-    return q.device.type == "cpu" and kind == torch.bfloat16 and k.shape[2] <= LONGEST_WRITTEN_OUT
+    if q.device.type != "cpu" or kind != torch.bfloat16:
+        return False
+    (batch, heads, queries, _), keys = q.shape, k.shape[2]
+    return keys <= LONGEST_WRITTEN_OUT and batch * heads * queries * keys <= MOST_SCORES
 
 
 def _added(mask: Tensor) -> Tensor:

@@ -108,32 +108,31 @@ class _WeightedMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, target: Tensor, leaving: Tensor) -> Tensor:
         """x (B, N, C), weight and target (B, N), leaving (B, r) -> (B, M, C)."""
-        ctx.save_for_backward(weight, target)
-        (batch, count, channels), r = x.shape, leaving.shape[1]
-        ctx.remaining = count - r
+        (batch, count, channels), remaining = x.shape, x.shape[1] - leaving.shape[1]
+        positions = torch.arange(batch * count, device=x.device).view(batch, count)  # rows of the flattened x
+        rows = _rows(target, remaining)
+        ctx.save_for_backward(weight, rows)
         # Where each token that stays is: the leaving ones write to a column that is cut off.
-        column = target.scatter(1, leaving, count - r)
-        staying = torch.empty(batch, count - r + 1, dtype=torch.long, device=x.device)
-        staying = staying.scatter(1, column, torch.arange(count, device=x.device).expand(batch, -1))[:, :-1]
-        rows = x.flatten(0, 1)
-        merged = rows.index_select(0, _rows(staying, count))
-        receiving = _rows(target.gather(1, leaving), count - r)
-        step = rows.index_select(0, _rows(leaving, count)) - merged.index_select(0, receiving)
-        merged.index_add_(0, receiving, step * weight.gather(1, leaving).flatten().unsqueeze(1))
-        return merged.view(batch, count - r, channels)
+        staying = torch.empty(batch, remaining + 1, dtype=torch.long, device=x.device)
+        staying = staying.scatter(1, target.scatter(1, leaving, remaining), positions)[:, :-1]
+        flat, receiving = x.flatten(0, 1), rows.gather(1, leaving).flatten()
+        merged = flat.index_select(0, staying.flatten())
+        step = flat.index_select(0, positions.gather(1, leaving).flatten()) - merged.index_select(0, receiving)
+        merged.index_add_(0, receiving, step * weight.gather(1, leaving).view(-1, 1))
+        return merged.view(batch, remaining, channels)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, target = ctx.saved_tensors
-        rows = gradient.flatten(0, 1).index_select(0, _rows(target, ctx.remaining))
-        return rows.view(*target.shape, -1) * weight.unsqueeze(2), None, None, None
+        weight, rows = ctx.saved_tensors
+        per_token = gradient.flatten(0, 1).index_select(0, rows.flatten())
+        return per_token.view(*rows.shape, -1) * weight.unsqueeze(2), None, None, None
 
 
-def _rows(positions: Tensor, count: int) -> Tensor:
-    """Positions (B, n) among the `count` tokens of each image -> rows of the flattened batch, (B n)."""
-    first = torch.arange(0, len(positions) * count, count, device=positions.device)
-    return (positions + first.unsqueeze(1)).flatten()
+def _rows(target: Tensor, remaining: int) -> Tensor:
+    """Positions (B, N) among the `remaining` tokens of each image -> rows of the flattened batch, (B, N)."""
+    first = torch.arange(0, len(target) * remaining, remaining, device=target.device)
+    return target + first.unsqueeze(1)
 
 
 def attention_bias(size: Tensor, dtype: torch.dtype) -> Tensor:

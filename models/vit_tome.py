@@ -161,8 +161,10 @@ def attention(layer: Any, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tenso
 
 
 def sum_over_heads(keys: Tensor) -> Tensor:
-    """(B, heads, N, d) -> (B, N, d), of which matching takes the direction: head by head, since torch's reduction over a
-    middle dimension takes four times as long on a CPU."""
+    """(B, heads, N, d) -> (B, N, d), of which matching takes the direction: halves first, since torch's reduction over a
+    middle dimension takes three times as long on a CPU."""
+    while keys.shape[1] % 2 == 0:
+        keys = torch.add(*keys.chunk(2, dim=1))
     return reduce(torch.add, keys.unbind(1))
 
 

@@ -69,7 +69,7 @@ def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
                     models.build(entry.model, **options)
         except ValueError as error:
             # A wrong first value is met while another name is tried; the message begins with the field that it is about.
-            about = str(error).split(maxsplit=1)[0]
+            about = str(error).partition(" ")[0]
             raise UserError(f"{at}.{about if about in settings else name}: {error}") from error
 
 

@@ -77,7 +77,7 @@ def test_bfloat16_on_a_cpu_is_near_the_exact_result(kind, autocast):
     assert (y.double() - exact(q, k, v, mask, causal)).abs().max() < 0.03
 
 
-def test_written_out_only_in_bfloat16_and_up_to_a_length():
+def test_written_out_only_in_bfloat16_and_up_to_a_size():
     def asked(keys, dtype):
         q, k, *_ = case(2, keys, "none", dtype)
         return attention._writes_out(q, k)
@@ -85,6 +85,9 @@ def test_written_out_only_in_bfloat16_and_up_to_a_length():
     assert asked(1024, torch.bfloat16)
     assert not asked(1025, torch.bfloat16)
     assert not asked(64, torch.float32)
+    q, k, *_ = case(1024, 1024, "none", torch.bfloat16)
+    assert attention._writes_out(q, k)
+    assert not attention._writes_out(q.expand(2, 2, 1024, 8).repeat(65, 1, 1, 1), k)  # 130 x 2 x 1024 x 1024 scores
     with torch.autocast("cpu", torch.float16):
         assert not asked(64, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 
 import models
@@ -223,6 +224,19 @@ def test_small_stem_keeps_four_times_the_resolution():
     plain, small = models.build("resnet18").eval(), models.build("resnet18", small_stem=True).eval()
     assert plain.forward_features(images).shape[-1] == 1
     assert small.forward_features(images).shape[-1] == 4
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+@torch.no_grad()
+def test_the_plain_model_is_timms(architecture):
+    torch.manual_seed(0)
+    options = shrunk(architecture)
+    model = models.build("vit", **options).eval()
+    named = {"img_size" if name == "image_size" else name: value for name, value in options.items()}
+    timms = timm.create_model(named.pop("architecture"), **named).eval()
+    timms.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, options["image_size"], options["image_size"])
+    assert torch.equal(model(images), timms(images))
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
