@@ -23,7 +23,7 @@ MOST = 1 / 3
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 WARMUPS = (0, 1, 3)
 BATCHES = (16, 32, 64)
-TRIALS = 40
+TRIALS = 80
 SPACE: dict[str, Any] = {
     "data": {"name": "digits", "validation": 0.3},
     "objectives": ["val_accuracy"],
