@@ -15,5 +15,5 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
     if floats.shape[-2:] != (size, size):
         shrinks = min(floats.shape[-2:]) > size
         floats = F.interpolate(floats, (size, size), mode="bilinear", antialias=shrinks, align_corners=False)
-    scale = 1 / (255 * std)
+    scale = 1 / (255 * std)  # in place below: converting from uint8 has made a copy
     return floats.mul_(scale[:, None, None]).sub_((mean / std)[:, None, None])
