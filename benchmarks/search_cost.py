@@ -4,6 +4,10 @@ python -m benchmarks.search_cost
 
 Both through the study's runner: the grid as factors, one trial each, nothing stopped; the search over the same ranges,
 with TPE and early stopping. Repeated with several seeds, each of which has its own split of the images.
+
+The best of many noisy trainings owes much to luck, and the search is often one image behind it at the end. So the grid's
+best counts as reached within its standard error on the validation images, which is what they can tell apart; the
+epochs until it is reached to the last image are reported beside.
 """
 
 from __future__ import annotations
@@ -15,45 +19,57 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.figure import Figure, at_most, show
-from benchmarks.small_study import TINY_VIT, Finished
+from benchmarks.small_study import Finished
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 9
 MOST = 1 / 3
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-WARMUPS = (0, 1, 3)
-BATCHES = (16, 32, 64)
-TRIALS = 80
+DECAYS = (0.005, 0.05, 0.5)
+BATCHES = (32, 64, 128)
+TRIALS = 60
 SPACE: dict[str, Any] = {
     "data": {"name": "digits", "validation": 0.3},
     "objectives": ["val_accuracy"],
     "phases": ["search"],
 }
-MODEL = TINY_VIT | {"epochs": EPOCHS, "train_size": 500}
+# A model that is well trained after nine epochs, and whose first one tells something: stopping early makes sense for it.
+MODEL: dict[str, Any] = {
+    "model": "resnet18", "image_size": 8, "width": 8, "epochs": EPOCHS, "flip": False, "shift": 0.0,
+}  # fmt: skip
 
 
 def run() -> Iterator[Figure]:
-    grid_epochs = len(RATES) * len(WARMUPS) * len(BATCHES) * EPOCHS
-    shares, details = [], []
+    grid_epochs = len(RATES) * len(DECAYS) * len(BATCHES) * EPOCHS
+    within: list[float] = []
+    strictly: list[float] = []
+    bests = []
     for seed in SEEDS:
-        factors = {"lr": list(RATES), "warmup_epochs": list(WARMUPS), "batch_size": list(BATCHES)}
+        factors = {"lr": list(RATES), "weight_decay": list(DECAYS), "batch_size": list(BATCHES)}
         grid = Finished(SPACE | {"seed": seed, "trials": 1, "models": {"grid": MODEL | {"factors": factors}}})
         best = max(trial.last["val_accuracy"] for trial in grid.trials if trial.state == "complete")
         search = {
             "lr": {"low": min(RATES), "high": max(RATES), "log": True},
-            "warmup_epochs": {"low": 0, "high": max(WARMUPS)},
+            "weight_decay": {"low": min(DECAYS), "high": max(DECAYS), "log": True},
             "batch_size": list(BATCHES),
         }
         stopping = {"early_stopping": {"grace_epochs": 1, "reduction_factor": 3}}
         found = Finished(
             SPACE | stopping | {"seed": seed, "trials": TRIALS, "models": {"search": MODEL | {"search": search}}}
         )
-        spent = epochs_until(found, best)
-        shares.append(spent / grid_epochs)
-        details.append(f"{best:.4f} " + (f"after {spent} epochs" if spent < math.inf else f"not in {TRIALS} trials"))
+        error = math.sqrt(best * (1 - best) / grid.validation_images)
+        within.append(epochs_until(found, best - error))
+        strictly.append(epochs_until(found, best))
+        bests.append(f"{best:.4f} +- {error:.4f}")
     yield at_most(
-        f"epochs to the best accuracy of a grid of {grid_epochs} epochs, median of {len(SEEDS)} seeds",
-        statistics.median(shares), round(MOST, 3), " of the grid's", f" ({', '.join(details)})",
+        f"epochs to the best accuracy of a grid of {grid_epochs} epochs within its standard error, median of {len(SEEDS)} "
+        "seeds",
+        statistics.median(within) / grid_epochs, round(MOST, 3), " of the grid's",
+        f" (grids' best {', '.join(bests)}; epochs {told(within)})",
+    )  # fmt: skip
+    yield at_most(
+        "the same to the last validation image", statistics.median(strictly) / grid_epochs, round(MOST, 3),
+        " of the grid's", f" (epochs {told(strictly)})",
     )  # fmt: skip
 
 
@@ -64,6 +80,10 @@ def epochs_until(search: Finished, accuracy: float) -> float:
         if trial.state == "complete" and trial.last["val_accuracy"] >= accuracy:
             return spent
     return math.inf
+
+
+def told(epochs: list[float]) -> str:
+    return ", ".join(str(each) if each < math.inf else f"not in {TRIALS} trials" for each in epochs)
 
 
 if __name__ == "__main__":

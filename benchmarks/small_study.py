@@ -24,6 +24,7 @@ class Finished:
     """A study that ran: its trials in the order in which they ended, and when it began and ended (time.time())."""
 
     def __init__(self, space: dict[str, Any], data_dir: Path = Path("data"), reuse_workers: bool = True) -> None:
+        from study import environment
         from study.ledger import Ledger
         from study.reading import resolve
         from study.runner import Options, run_study
@@ -36,6 +37,7 @@ class Finished:
             self.ended = time.time()
             with Ledger(Path(folder), spec) as ledger:
                 trials = list(ledger.trials.values())
+            self.validation_images: int = environment.read(Path(folder))["data"]["validation"]
         # A learning rate that diverges is a result like another; any other failure is a fault of the benchmark.
         failed = [trial.error for trial in trials if trial.error and not trial.error.startswith("diverged")]
         if failed:

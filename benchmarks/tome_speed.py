@@ -72,7 +72,8 @@ def run() -> Iterator[Figure]:
                 f"ToMe {kind}, r = {r}, with the same attention on both sides: share of what the arithmetic allows",
                 same / allowed[r], OF_ARITHMETIC, unit="", note=f" ({same:.2f}x of {allowed[r]:.2f}x)",
             )  # fmt: skip
-    yield from share_of_merging(loops[SHARE_AT], batch, device)
+    beyond = inference[SHARE_AT].median - inference[0].median / allowed[SHARE_AT]
+    yield from share_of_merging(loops[SHARE_AT], batch, device, beyond)
 
 
 def loop(model: str, data: Data, device: torch.device) -> Loop:
@@ -110,8 +111,11 @@ def flops(call: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def share_of_merging(some: Loop, batch: int, device: torch.device) -> Iterator[Figure]:
-    """The blocks with their merging, against matching and merging alone on tensors of the same shapes."""
+def share_of_merging(some: Loop, batch: int, device: torch.device, beyond: float) -> Iterator[Figure]:
+    """The blocks with their merging, against matching and merging alone on tensors of the same shapes.
+
+    beyond: seconds a batch that inference takes longer than the arithmetic alone would.
+    """
     model: Any = some.model
     width = model.embed_dim
     heads, depth = model.blocks[0].attn.num_heads, model.blocks[0].attn.head_dim
@@ -138,13 +142,25 @@ def share_of_merging(some: Loop, batch: int, device: torch.device) -> Iterator[F
             token_merging.merge(x, size, matched)
             place = matched.target.gather(1, place)
 
+    def least() -> None:
+        """What any merging does: sum the keys over the heads, compare them, copy the tokens that stay."""
+        for r, keys, x, _ in steps:
+            summed = sum_over_heads(keys)[:, prefix:]
+            summed[:, 0::2] @ summed[:, 1::2].transpose(1, 2)
+            x[:, r:].contiguous()
+
     with some.inference():
-        times = timed({0: partial(model.blocks, tokens), 1: merging}, device, seconds=15)
+        times = timed({0: partial(model.blocks, tokens), 1: merging, 2: least}, device, seconds=15)
     note = f", {dtype(some)}, batch {batch}"
     for name, whole in (("the fused blocks'", times[FUSED]), ("our blocks'", times[0])):
         share = 100 * times[1].median / whole.median
         what = f"merging alone, share of {name} time at r = {SHARE_AT}"
         yield at_most(what, share, 100 * MOST_SHARE, " %", note)
+    milliseconds = [1000 * each for each in (beyond, times[1].median, times[2].median)]
+    yield Figure(
+        f"ToMe inference beyond its arithmetic at r = {SHARE_AT}, merging alone, and the least that any merging does",
+        "{:.1f} ms, {:.1f} ms, {:.1f} ms".format(*milliseconds) + note,
+    )
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def write_tables(folder: Path, rows: list[dict[str, Any]], quality: str = "accur
     frame = pd.DataFrame(rows)
     if quality == "bleu":
         frame = frame.rename(columns=lambda name: name.replace("_accuracy", "_bleu"))
-        frame = frame.rename(columns={"inference_images_per_second": "inference_tokens_per_second"})
+        frame = frame.rename(columns={"inference_images_per_second": "inference_sentences_per_second"})
         frame[["val_bleu", "test_bleu"]] *= 40
     frame.to_csv(folder / "trials.csv", index=False)
     _epochs(frame, quality).to_csv(folder / "epochs.csv", index=False)

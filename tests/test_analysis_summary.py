@@ -74,11 +74,18 @@ def test_failures_of_one_reason_share_a_line(tmp_path: Path) -> None:
     assert "Front" not in text
 
 
-def test_translation_is_measured_in_bleu_and_tokens(tmp_path: Path) -> None:
+def test_translation_is_measured_in_bleu_and_sentences(tmp_path: Path) -> None:
     study = analysis.load(write_study(tmp_path / "multi30k", quality="bleu"))
-    assert {"test_bleu", "test_bleu_std", "val_bleu", "inference_tokens_per_second"} <= set(summary(study).columns)
-    assert "tokens/s" in printed(study)
+    assert {"test_bleu", "test_bleu_std", "val_bleu", "inference_sentences_per_second"} <= set(summary(study).columns)
+    assert "sentences/s" in printed(study)
     assert accuracy_vs_speed_data(study).quality == "BLEU"
+
+
+def test_a_translation_that_is_not_timed_yet_is_not_counted_in_images(tmp_path: Path) -> None:
+    row = trial_row("transformer-000", 0.7, None, state="running")
+    text = printed(analysis.load(write_tables(tmp_path, [row], quality="bleu")))
+    assert "sentences/s" in text
+    assert "images/s" not in text
 
 
 def test_many_settings_move_below_the_table(tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_timings_that_stayed_disturbed_are_counted(tmp_path: Path) -> None:
 
 def test_units_are_read_from_the_column() -> None:
     assert unit("inference_images_per_second") == "images/s"
-    assert unit("inference_tokens_per_second") == "tokens/s"
+    assert unit("inference_sentences_per_second") == "tokens/s"
 
 
 def test_the_picture_shows_search_confirmed_and_front(tmp_path: Path) -> None:
