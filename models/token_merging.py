@@ -80,8 +80,8 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     leaving = prefix + 2 * chosen  # (B, r) in N
     receiving = prefix + 2 * partner.gather(1, chosen) + 1
     stays = torch.ones(batch, prefix + size_a + size_b, dtype=torch.long, device=similarity.device)
-    target = stays.scatter(1, leaving, 0).cumsum(1) - 1
-    return Match(target.scatter(1, leaving, target.gather(1, receiving)), leaving)
+    target = stays.scatter_(1, leaving, 0).cumsum_(1).sub_(1)
+    return Match(target.scatter_(1, leaving, target.gather(1, receiving)), leaving)
 
 
 def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tenso
     (batch, count), r = target.shape, leaving.shape[1]
     if size is None:
         size = torch.ones(batch, count, device=x.device)
-    merged_size = size.new_zeros(batch, count - r).scatter_add(1, target, size)
+    merged_size = size.new_zeros(batch, count - r).scatter_add_(1, target, size)
     weight = size / merged_size.gather(1, target)  # exactly 1 for a token that merges with none
     return _WeightedMean.apply(x, weight.to(x.dtype), target, leaving), merged_size
 
@@ -114,11 +114,11 @@ class _WeightedMean(torch.autograd.Function):
         ctx.save_for_backward(weight, rows)
         # Where each token that stays is: the leaving ones write to a column that is cut off.
         staying = torch.empty(batch, remaining + 1, dtype=torch.long, device=x.device)
-        staying = staying.scatter(1, target.scatter(1, leaving, remaining), positions)[:, :-1]
+        staying = staying.scatter_(1, target.scatter(1, leaving, remaining), positions)[:, :-1]
         flat, receiving = x.flatten(0, 1), rows.gather(1, leaving).flatten()
         merged = flat.index_select(0, staying.flatten())
-        step = flat.index_select(0, positions.gather(1, leaving).flatten()) - merged.index_select(0, receiving)
-        merged.index_add_(0, receiving, step * weight.gather(1, leaving).view(-1, 1))
+        step = flat.index_select(0, positions.gather(1, leaving).flatten()).sub_(merged.index_select(0, receiving))
+        merged.index_add_(0, receiving, step.mul_(weight.gather(1, leaving).view(-1, 1)))
         return merged.view(batch, remaining, channels)
 
     @staticmethod

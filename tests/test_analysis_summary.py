@@ -117,7 +117,7 @@ def test_timings_that_stayed_disturbed_are_counted(tmp_path: Path) -> None:
 
 def test_units_are_read_from_the_column() -> None:
     assert unit("inference_images_per_second") == "images/s"
-    assert unit("inference_sentences_per_second") == "tokens/s"
+    assert unit("inference_tokens_per_second") == "tokens/s"
 
 
 def test_the_picture_shows_search_confirmed_and_front(tmp_path: Path) -> None:
