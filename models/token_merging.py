@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def schedule(ratio: float, tokens: int, blocks: int, kind: str = "constant") -> list[int]:
@@ -54,10 +53,12 @@ def token_counts(merges: list[int], tokens: int) -> list[int]:
 
 
 class Match(NamedTuple):
-    """Which tokens merge: `leaving` (B, r) are those that go into others."""
+    """Which tokens merge. Rows are those of the flattened batch, of B * N tokens before and B * M after merging."""
 
     target: Tensor  # (B, N): for each token its position among the M that remain
-    leaving: Tensor  # (B, r): positions among the N
+    staying: Tensor  # (B * M,): the row of each token that remains
+    leaving: Tensor  # (B * r,): the rows of those that go into others
+    receiving: Tensor  # (B * r,): the rows, after merging, that these go into
 
 
 def match(keys: Tensor, r: int, prefix: int) -> Match:
@@ -65,23 +66,37 @@ def match(keys: Tensor, r: int, prefix: int) -> Match:
 
     Tokens alternate between the sets A and B; each token of A proposes its most similar (cosine) token of B, and the r
     best proposals merge. The tokens that remain keep their order.
+
+    Small as these tensors are, each operation on them costs about what it costs to begin one: so they are few.
     """
-    with torch.no_grad():
-        directions = F.normalize(keys[:, prefix:], dim=-1)
-        similarity = directions[:, 0::2] @ directions[:, 1::2].transpose(1, 2)  # (B, |A|, |B|)
-        return best_match(similarity, r, prefix)
+    keys = keys.detach()
+    directions = keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp_min(1e-12)
+    similarity = directions[:, prefix::2] @ directions[:, prefix + 1 :: 2].transpose(1, 2)  # (B, |A|, |B|)
+    return best_match(similarity, r, prefix)
 
 
 def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     """`match` on given similarities (B, |A|, |B|); among equals the earlier token wins."""
-    batch, size_a, size_b = similarity.shape
+    (batch, size_a, size_b), device = similarity.shape, similarity.device
+    count = prefix + size_a + size_b
+    remaining = count - r
     score, partner = similarity.max(dim=2)  # (B, |A|)
     chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A
-    leaving = prefix + 2 * chosen  # (B, r) in N
-    receiving = prefix + 2 * partner.gather(1, chosen) + 1
-    stays = torch.ones(batch, prefix + size_a + size_b, dtype=torch.long, device=similarity.device)
-    target = stays.scatter_(1, leaving, 0).cumsum_(1).sub_(1)
-    return Match(target.scatter_(1, leaving, target.gather(1, receiving)), leaving)
+    stays = torch.ones(batch, count, dtype=torch.long, device=device)
+    stays[:, prefix::2].scatter_(1, chosen, 0)
+    staying = torch.nonzero_static(stays.view(-1), size=batch * remaining).view(-1)
+    target = stays.cumsum_(1).sub_(1)
+    receiving = target[:, prefix + 1 :: 2].gather(1, partner.gather(1, chosen))
+    target[:, prefix::2].scatter_(1, chosen, receiving)
+    first_a = torch.arange(prefix, batch * count, count, device=device).unsqueeze(1)
+    leaving = torch.add(first_a, chosen, alpha=2)
+    return Match(target, staying, leaving.view(-1), _rows(receiving, remaining))
+
+
+def _rows(positions: Tensor, tokens: int) -> Tensor:
+    """Positions (B, any) among the `tokens` of each image -> rows of the flattened batch."""
+    first = torch.arange(0, len(positions) * tokens, tokens, device=positions.device)
+    return (positions + first.unsqueeze(1)).view(-1)
 
 
 def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tensor]:
@@ -89,52 +104,47 @@ def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tenso
 
     Size counts the patches in a token.
     """
-    target, leaving = matched
-    (batch, count), r = target.shape, leaving.shape[1]
-    if size is None:
-        size = torch.ones(batch, count, device=x.device)
-    merged_size = size.new_zeros(batch, count - r).scatter_add_(1, target, size)
-    weight = size / merged_size.gather(1, target)  # exactly 1 for a token that merges with none
-    return _WeightedMean.apply(x, weight.to(x.dtype), target, leaving), merged_size
+    batch, count, channels = x.shape
+    sizes = torch.ones(batch * count, device=x.device) if size is None else size.flatten()
+    leaving_size = sizes.index_select(0, matched.leaving)
+    merged_size = sizes.index_select(0, matched.staying).index_add_(0, matched.receiving, leaving_size)
+    share = (leaving_size / merged_size.index_select(0, matched.receiving)).to(x.dtype).unsqueeze(1)
+    if x.requires_grad:
+        merged = _WeightedMean.apply(x.flatten(0, 1), share, sizes, merged_size, *matched)
+    else:
+        merged = _weighted_mean(x.flatten(0, 1), share, matched)
+    return merged.view(batch, -1, channels), merged_size.view(batch, -1)
+
+
+def _weighted_mean(rows: Tensor, share: Tensor, matched: Match) -> Tensor:
+    """rows (B * N, C), share (B * r, 1) of a leaving token in the one that it goes into -> (B * M, C).
+
+    What stays is copied and moved towards what comes, so only r rows an image are computed with.
+    """
+    merged = rows.index_select(0, matched.staying)
+    step = rows.index_select(0, matched.leaving).sub_(merged.index_select(0, matched.receiving))
+    return merged.index_add_(0, matched.receiving, step.mul_(share))
 
 
 class _WeightedMean(torch.autograd.Function):
-    """Sum of weight x over the tokens that share a target, where the weights of each target add up to 1.
-
-    What stays is copied and moved towards what comes, so only r rows are computed with; the gradient is one gather. Rows
-    are addressed in the flattened batch, which both CPU and GPU copy whole.
-    """
+    """`_weighted_mean` whose gradient is one gather: that of a token's target, times its share in it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, target: Tensor, leaving: Tensor) -> Tensor:
-        """x (B, N, C), weight and target (B, N), leaving (B, r) -> (B, M, C)."""
-        (batch, count, channels), remaining = x.shape, x.shape[1] - leaving.shape[1]
-        positions = torch.arange(batch * count, device=x.device).view(batch, count)  # rows of the flattened x
-        rows = _rows(target, remaining)
-        ctx.save_for_backward(weight, rows)
-        # Where each token that stays is: the leaving ones write to a column that is cut off.
-        staying = torch.empty(batch, remaining + 1, dtype=torch.long, device=x.device)
-        staying = staying.scatter_(1, target.scatter(1, leaving, remaining), positions)[:, :-1]
-        flat, receiving = x.flatten(0, 1), rows.gather(1, leaving).flatten()
-        merged = flat.index_select(0, staying.flatten())
-        step = flat.index_select(0, positions.gather(1, leaving).flatten()).sub_(merged.index_select(0, receiving))
-        merged.index_add_(0, receiving, step.mul_(weight.gather(1, leaving).view(-1, 1)))
-        return merged.view(batch, remaining, channels)
+    def forward(
+        ctx: Any, rows: Tensor, share: Tensor, sizes: Tensor, merged_size: Tensor, target: Tensor, *matched: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(sizes, merged_size, target)
+        return _weighted_mean(rows, share, Match(target, *matched))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        weight, rows = ctx.saved_tensors
-        per_token = gradient.flatten(0, 1).index_select(0, rows.flatten())
-        return per_token.view(*rows.shape, -1) * weight.unsqueeze(2), None, None, None
-
-
-def _rows(target: Tensor, remaining: int) -> Tensor:
-    """Positions (B, N) among the `remaining` tokens of each image -> rows of the flattened batch, (B, N)."""
-    first = torch.arange(0, len(target) * remaining, remaining, device=target.device)
-    return target + first.unsqueeze(1)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        sizes, merged_size, target = ctx.saved_tensors
+        into = _rows(target, len(merged_size) // len(target))
+        weight = sizes / merged_size.index_select(0, into)  # exactly 1 for a token that merges with none
+        return gradient.index_select(0, into).mul_(weight.to(gradient.dtype).unsqueeze(1)), *[None] * 7
 
 
 def attention_bias(size: Tensor, dtype: torch.dtype) -> Tensor:
     """Proportional attention (equation 1): log size, (B, 1, 1, M), added to the attention logits."""
-    return size.log().to(dtype)[:, None, None, :]
+    return size.log().to(dtype).view(len(size), 1, 1, -1)

@@ -42,9 +42,9 @@ def matchings(draw):
 @settings(max_examples=80, deadline=None)
 def test_target_agrees_with_loops_also_for_ties(case):
     similarity, r, prefix = case
-    target, leaving = best_match(torch.tensor(similarity), r, prefix)
-    assert leaving.shape == (len(similarity), r)
-    assert target.tolist() == [loop_target(image, r, prefix) for image in similarity]
+    matched = best_match(torch.tensor(similarity), r, prefix)
+    assert matched.leaving.shape == (len(similarity) * r,)
+    assert matched.target.tolist() == [loop_target(image, r, prefix) for image in similarity]
 
 
 @given(matchings(), st.integers(0, 2**31), st.booleans())
@@ -84,7 +84,7 @@ def test_match_by_hand():
 
 
 def test_merge_gradient_is_each_tokens_share():
-    matched = Match(target=torch.tensor([[0, 1, 1]]), leaving=torch.tensor([[2]]))
+    matched = Match(torch.tensor([[0, 1, 1]]), torch.tensor([0, 1]), torch.tensor([2]), torch.tensor([1]))
     x = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)
     size = torch.tensor([[1.0, 3.0, 1.0]], dtype=torch.float64)
     merge(x, size, matched)[0].sum().backward()
