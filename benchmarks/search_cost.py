@@ -8,6 +8,9 @@ with TPE and early stopping. Repeated with several seeds, each of which has its 
 The best of many noisy trainings owes much to luck, and the search is often one image behind it at the end. So the grid's
 best counts as reached within its standard error on the validation images, which is what they can tell apart; the
 epochs until it is reached to the last image are reported beside.
+
+The length of the warm-up is not searched, though a grid could have it: trials are compared at equal epochs, so those that
+are still warming up at the first rung are stopped, also where they would end best.
 """
 
 from __future__ import annotations

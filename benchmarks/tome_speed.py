@@ -81,7 +81,8 @@ def run() -> Iterator[Figure]:
             f"{SMALL_BATCH} and {BATCH}",
             " / ".join(f"{speed[r] / speed[plain]:.2f}x" for r in ASKED),
         )
-    yield from share_of_merging(loops[SHARE_AT], device)
+    for batch in (BATCH, SMALL_BATCH):
+        yield from share_of_merging(loops[SHARE_AT], batch, device)
 
 
 def loop(model: str, data: Data, device: torch.device) -> Loop:
@@ -119,10 +120,10 @@ def flops(call: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def share_of_merging(some: Loop, device: torch.device) -> Iterator[Figure]:
+def share_of_merging(some: Loop, batch: int, device: torch.device) -> Iterator[Figure]:
     """The time of the blocks that goes into matching and merging, taken inside them: alone, they would find warm caches."""
     model: Any = some.model
-    tokens = torch.randn(BATCH, model.patch_embed.num_patches + model.num_prefix_tokens, model.embed_dim, device=device)
+    tokens = torch.randn(batch, model.patch_embed.num_patches + model.num_prefix_tokens, model.embed_dim, device=device)
     spent: list[float] = []  # by pass
 
     def clocked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,9 +147,9 @@ def share_of_merging(some: Loop, device: torch.device) -> Iterator[Figure]:
             stack.enter_context(patch.object(module, name, clocked(getattr(module, name))))
         times = timed({0: blocks}, device, seconds=20)
     merging = statistics.median(spent)
-    note = f" ({1000 * merging:.1f} ms), {dtype(some)}, batch {BATCH}"
+    note = f" ({1000 * merging:.1f} ms), {dtype(some)}"
     for name, whole in (("the fused blocks'", times[FUSED]), ("our blocks'", times[0])):
-        what = f"merging alone, share of {name} time at r = {SHARE_AT}"
+        what = f"merging alone, share of {name} time at r = {SHARE_AT}, batch {batch}"
         yield at_most(what, 100 * merging / whole.median, 100 * MOST_SHARE, " %", note)
 
 
