@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from study.checking import check_models
-from study.errors import UserError
-from study.reading import read_space, resolve, set_key, space_names
-from study.spec import StudySpec
+from record.errors import UserError
+from study.space.checking import check_models
+from study.space.reading import read_space, resolve, set_key, space_names
+from study.space.schema import StudySpec
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -132,7 +132,7 @@ def _spec(
     space: str | None, folder: Path, changes: dict[str, Any], resume: bool, weights: str | None
 ) -> tuple[StudySpec, dict[str, Any]]:
     """The resolved study and the space as it was read."""
-    from study import resume as resuming
+    from study.space import resume as resuming
 
     raw = read_space(space)[0] if space else None
     stored = resuming.stored(folder)
@@ -176,7 +176,7 @@ def _run(
     finished = run_study(spec, Options(folder, data_dir, space=space, **options), console)
     concluded = _conclude(folder, console)
     if mlflow is not None:
-        from analysis.mlflow_log import log_study
+        from analysis.trackers.mlflow_log import log_study
 
         console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {mlflow}", markup=False)
     if not finished:
@@ -197,9 +197,9 @@ def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict
 def _conclude(folder: Path, console: Any) -> bool:
     """The table, the pictures and the report of a study folder; whether any trial was completed."""
     import analysis
-    from analysis.plot_curves import write_figures
-    from analysis.report import write_report
-    from analysis.summary import print_summary
+    from analysis.tell.plot_curves import write_figures
+    from analysis.tell.report import write_report
+    from analysis.tell.summary import print_summary
 
     study = analysis.load(folder)
     complete = bool((study.trials["state"] == "complete").any())

@@ -5,6 +5,6 @@ study = analysis.load("results/digits_compare")
 study.trials, study.epochs, study.profile  # pandas frames, units in the column names
 """
 
-from analysis.study_folder import Study, StudyError, load
+from analysis.read.study_folder import Study, StudyError, load
 
 __all__ = ["Study", "StudyError", "load"]

@@ -1,5 +1,5 @@
 """`python -m analysis table results/digits_compare` prints the table of the study."""
 
-from analysis.cli import main
+from analysis.cli.main import main
 
 main()

@@ -17,8 +17,8 @@ import torch
 from benchmarks.figure import Figure, show
 from trainables import device as hardware
 from trainables import timing
-from trainables.data import Images
-from trainables.image_classification import Config, Data, Loop
+from trainables.data.images import Images
+from trainables.image_classification.task import Config, Data, Loop
 
 BATCH = 64
 ROUNDS = 4

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.figure import Figure, show
-from trainables.image_classification import Config, Loop, load_data
+from trainables.image_classification.task import Config, Loop, load_data
 
 SHARED = Path(__file__).parents[2] / "shared"
 WEIGHTS = SHARED / "weights" / "vit_small_patch14_saliency.safetensors"

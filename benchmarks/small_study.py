@@ -26,8 +26,8 @@ class Finished:
     def __init__(self, space: dict[str, Any], data_dir: Path = Path("data"), reuse_workers: bool = True) -> None:
         from study import environment
         from study.ledger import Ledger
-        from study.reading import resolve
         from study.runner import Options, run_study
+        from study.space.reading import resolve
 
         spec = resolve({"description": "a benchmark", "early_stopping": None} | space, "benchmark")
         with TemporaryDirectory(prefix="benchmark-") as folder:

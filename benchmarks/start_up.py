@@ -39,7 +39,7 @@ def seconds_of(*arguments: str) -> float:
 def until_training() -> float:
     """From the start of the process to the beginning of the first trial's first epoch."""
     from study.ledger import Ledger
-    from study.reading import resolve
+    from study.space.reading import resolve
 
     space = {"description": "a benchmark"} | SPACE | {"trials": 1}
     with TemporaryDirectory(prefix="benchmark-") as folder:

@@ -64,7 +64,7 @@ def plain_tune(trials: int) -> tuple[list[float], list[float]]:
     def train(config: dict[str, Any]) -> None:
         import torch
 
-        from trainables.image_classification import Config, Loop, load_data
+        from trainables.image_classification.task import Config, Loop, load_data
 
         torch.set_num_threads(1)
         data, _, _ = load_data("digits", Path("data"), 8, 0.2, seed=0)

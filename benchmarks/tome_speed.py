@@ -3,7 +3,7 @@
 python -m benchmarks.tome_speed
 
 "Fused" is torch's scaled_dot_product_attention, as timm calls it. In bfloat16 on a CPU this project's models do better
-(models/attention.py), the plain one too: so what merging alone gains is told apart, with the same attention on both sides.
+(models/layers/attention.py), the plain one too: so what merging alone gains is told apart, with the same attention on both sides.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.figure import Figure, at_least, at_most, show
-from models import attention, token_merging, vit_tome
+from models import vit_tome
+from models.layers import attention, token_merging
 from trainables import device as hardware
-from trainables.data import Images
-from trainables.image_classification import Config, Data, Loop
+from trainables.data.images import Images
+from trainables.image_classification.task import Config, Data, Loop
 from trainables.timing import Timing, alternate
 
 ASKED = {8: (1.3, 1.3), 13: (1.65, 1.6), 16: (1.95, 1.9)}  # r a block: inference and training step, times as fast

@@ -28,8 +28,8 @@ from benchmarks.figure import Figure, at_least, show
 from benchmarks.tome_speed import dtype
 from trainables import device as hardware
 from trainables import timing
-from trainables.data import Images, load
-from trainables.image_classification import Config, Data, Loop
+from trainables.data.images import Images, load
+from trainables.image_classification.task import Config, Data, Loop
 
 SIZE = 224
 RATE = 1e-4

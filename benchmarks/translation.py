@@ -22,12 +22,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import models
 from benchmarks.figure import Figure, at_least, show
-from models.decoding import Search, greedy, padded
-from models.text import END, PADDING, SPECIALS
+from models.inputs.text import END, PADDING, SPECIALS
+from models.outputs.decoding import Search, greedy, padded
 from trainables import device as hardware
-from trainables.batching import collate
-from trainables.data.text import Pairs, Sentences
-from trainables.translation import Config, Loop
+from trainables.data.text.text_data import Pairs, Sentences
+from trainables.translation.batching import collate
+from trainables.translation.task import Config, Loop
 
 VOCABULARIES = 8316, 6384  # of the report, German and English
 PAIRS, PADDED_TO = 32, 72

@@ -9,14 +9,14 @@ that a space can be checked without waiting for them.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import re
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from record.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Triple = tuple[float, float, float]
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Pretrained weights cannot be had or do not fit; the one-line message names what to do instead."""
 
 
@@ -87,15 +87,6 @@ def normalisation(model: nn.Module) -> tuple[Triple, Triple]:
     published: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     half = (0.5, 0.5, 0.5)
     return tuple(published.get("mean") or half), tuple(published.get("std") or half)
-
-
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """The end of an error message: the nearest valid words, or all of them where none is near."""
-    names = sorted(valid)
-    close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(repr(name) for name in close)}?"
-    return f"valid: {', '.join(names)}" if names else "nothing is valid here"
 
 
 def _module(name: str) -> ModuleType:

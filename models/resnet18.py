@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import WeightsError
-from models import weights as weight_files
+from models.weights import files as weight_files
 
 ARCHITECTURE = "resnet18"
 

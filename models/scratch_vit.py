@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import weights as weight_files
-from models.transformer import Encoder, initialise_xavier, sinusoidal_positions
+from models.layers.transformer import Encoder, initialise_xavier, sinusoidal_positions
+from models.weights import files as weight_files
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.transformer import Decoder, DecoderCache, Encoder, initialise_xavier, sinusoidal_positions
+from models.layers.transformer import Decoder, DecoderCache, Encoder, initialise_xavier, sinusoidal_positions
 
 TASK = "translation"
 PADDING = 0  # the token that fills the shorter sequences of a batch
@@ -93,7 +93,7 @@ def build(config: Config, weights: str = "none") -> nn.Module:
         raise ValueError(f"dropout must be 0 to below 1, got {config.dropout}")
     model = Transformer(config)
     if weights != "none":
-        from models import weights as weight_files  # imports timm, which the Transformer itself needs not
+        from models.weights import files as weight_files  # imports timm, which the Transformer itself needs not
 
         weight_files.load(model, weights)
     return model

@@ -10,9 +10,9 @@ from timm.layers import attention as timm_attention
 from timm.models import VisionTransformer
 from torch import Tensor
 
-from models import nearest
-from models import weights as weight_files
-from models.attention import attend
+from models.layers.attention import attend
+from models.weights import files as weight_files
+from record.errors import nearest
 
 MODULES = ("vision_transformer", "deit")  # where timm defines its VisionTransformers
 

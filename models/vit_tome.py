@@ -17,7 +17,8 @@ from timm.models import vision_transformer as timm_vit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import token_merging, vit
+from models import vit
+from models.layers import token_merging
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 import ray
 from rich.console import Console
 
-from study.errors import UserError
-from study.spec import ModelEntry, StudySpec
+from record.errors import UserError
+from study.space.schema import ModelEntry, StudySpec
 
 
 def connect(address: str | None, console: Console, show_logs: bool = False) -> None:

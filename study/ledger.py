@@ -20,8 +20,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from study.errors import UserError
-from study.spec import OBJECTIVES, Choices, ModelEntry, Range, Scalar, StudySpec, task_module
+from record.errors import UserError
+from study.space.schema import OBJECTIVES, Choices, ModelEntry, Range, Scalar, StudySpec, task_module
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

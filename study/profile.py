@@ -18,9 +18,9 @@ import ray
 import torch
 
 import models
-from study.errors import UserError
+from record.errors import UserError
 from study.ledger import Ledger, Trial
-from study.spec import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module, task_named
+from study.space.schema import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module, task_named
 from trainables import timing
 
 GRID_POINTS = 5  # of a ranged dimension

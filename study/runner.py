@@ -21,11 +21,11 @@ from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 import models
+from record.errors import UserError
 from study import cluster, environment, profile, tables
-from study.errors import UserError
 from study.ledger import Cell, Ledger, Trial, cells
-from study.search import ConfirmProposals, Proposals, SearchProposals, candidates
-from study.spec import ModelEntry, StudySpec, seconds, split_settings, task_module
+from study.proposals import ConfirmProposals, Proposals, SearchProposals, candidates
+from study.space.schema import ModelEntry, StudySpec, seconds, split_settings, task_module
 from study.tuning import Desk, run
 from study.view import View
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import models
-from analysis.tradeoff import pareto_mask
+from record.pareto import pareto_mask
 from study.ledger import Ledger, Trial
 from study.profile import interpolated_speed, isolated
-from study.spec import OBJECTIVES, StudySpec, split_settings, task_module
+from study.space.schema import OBJECTIVES, StudySpec, split_settings, task_module
 
 # What an epoch measured while other trials shared the hardware says so in its name.
 CONTENDED = ("train_seconds", "eval_seconds", "train_images_per_second", "train_tokens_per_second")

@@ -21,10 +21,10 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from study.early_stopping import should_stop
 from study.ledger import Ledger, Trial
-from study.schedule import should_stop
-from study.search import Proposals
-from study.spec import split_settings
+from study.proposals import Proposals
+from study.space.schema import split_settings
 from trainables.tune_adapter import StudyTrial
 
 WORKER_RETRIES = 3  # of a trial whose worker or node died; failures of the trial's own code are not tried again

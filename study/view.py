@@ -14,8 +14,8 @@ from rich.text import Text
 
 from study.ledger import Ledger, Trial
 from study.profile import costs
-from study.search import best_of_each_model, front
-from study.spec import task_module
+from study.proposals import best_of_each_model, front
+from study.space.schema import task_module
 
 
 class View:

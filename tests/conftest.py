@@ -68,7 +68,7 @@ def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Call `python -m analysis` with these arguments: (exit status, output, error output)."""
-    from analysis import cli
+    from analysis.cli import main as cli
 
     def run(*args: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["analysis", *map(str, args)])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data import Images
-from trainables.data.splits import subset
+from trainables.data.images import Images
+from trainables.data.images.splits import subset
 
 FILE = "samples.npz"
 MOST_MB = 32.0  # a split: all of CIFAR-10's test images, a few hundred of 224 pixels

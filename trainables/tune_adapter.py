@@ -65,7 +65,7 @@ class StudyTrial(tune.Trainable):
 
     def _start(self) -> None:
         config = self.settings
-        task = importlib.import_module(f"trainables.{config['task']}")
+        task = importlib.import_module(f"trainables.{config['task']}.task")
         torch.set_num_threads(max(1, int(config["cpus"])))
         device = hardware.pick(config["gpus"])
         if device.type == "cuda" and 0 < config["gpus"] < 1:

@@ -1,98 +1,42 @@
-"""Image data sets as uint8 arrays, decoded once; numpy only, no torch. Translation data sets: see text.py.
+"""Data sets as numpy arrays, decoded or tokenised once; no torch. Images in images/, parallel text in text/.
 
-A data set is a file of this folder with a function `load(data_dir, image_size, seed) -> ImageData`; its name
-is the file's name, and adding a data set is adding a file. Any other name is a folder of the user's.
+A data set is a file in one of these folders that defines `load`; its name is the file's name. Any other name is a folder
+of the user's.
 """
 
+from __future__ import annotations
+
 import importlib
+import os
 import pkgutil
-from dataclasses import dataclass
+import stat
 from pathlib import Path
+from types import ModuleType
 
-import numpy as np
-
-from models import nearest
-
-
-class DataError(ValueError):
-    """Data that the user can mend: one line that says what is wrong, where, and what would be right."""
+from record.errors import UserError, nearest
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """One split, decoded. `images` may be read-only, mapped from the disk cache: copy before changing it."""
-
-    images: np.ndarray  # (N, H, W, 3) uint8
-    labels: np.ndarray  # (N,) int64, positions in ImageData.classes
-
-    def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.shape[3] != 3 or self.images.dtype != np.uint8:
-            raise DataError(f"images must be (N, H, W, 3) uint8, not {self.images.shape} {self.images.dtype}")
-        if self.labels.shape != (len(self.images),) or self.labels.dtype != np.int64:
-            raise DataError(f"labels must be ({len(self.images)},) int64, not {self.labels.shape} {self.labels.dtype}")
-
-    def __len__(self) -> int:
-        return len(self.images)
+class DataError(UserError):
+    """Data that the user can fix: one line that says what is wrong, where, and what would be right."""
 
 
-@dataclass(frozen=True, eq=False)
-class ImageData:
-    """A data set. `source` says what was really read ("cifar10 (Parquet)") and goes into every table."""
-
-    name: str
-    source: str
-    classes: tuple[str, ...]
-    train: Images
-    test: Images
+def data_sets(package: ModuleType) -> dict[str, ModuleType]:
+    """The data sets of a package by name: its modules that define `load`."""
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    modules = {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+    return {name: module for name, module in sorted(modules.items()) if hasattr(module, "load")}
 
 
-def names(task: str = "image_classification") -> tuple[str, ...]:
-    """The data sets that have a file here; one that is not for image classification says its TASK."""
-    modules = {
-        module.name: importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)
-    }
-    return tuple(
-        sorted(
-            name
-            for name, module in modules.items()
-            if hasattr(module, "load") and getattr(module, "TASK", "image_classification") == task
-        )
-    )
-
-
-def load(data: str, data_dir: Path = Path("data"), image_size: int = 224, seed: int = 0) -> ImageData:
-    """Read a data set by name, or a folder of Parquet files, CIFAR-10 batches or images.
-
-    `data` is tried as a name, as a path, and as a folder of `data_dir`. Square images of one size up to
-    `image_size` pixels keep their size (the training loop resizes in batches); all others are brought to
-    `image_size`. `seed` only decides which images a data set without a test split gives up for one, so it
-    must stay the same throughout a study. Raises DataError.
-    """
-    if image_size < 1:
-        raise DataError(f"image_size is {image_size}; it must be at least 1 pixel")
-    data_dir = Path(data_dir).expanduser()
-    if data in names():
-        return importlib.import_module(f"{__name__}.{data}").load(data_dir, image_size, seed)
-    for folder in (Path(data).expanduser(), data_dir / data):
-        if data and folder.is_dir():
-            return _load_folder(folder, image_size, seed)
-    other = "a folder of images (train/<class>/*.jpg) or of Parquet files works too"
-    raise DataError(unknown(data, "image_classification", other))
-
-
-def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
-    from trainables.data import cifar10, image_folder, parquet
-
-    if cifar10.place_in(folder) is not None:
-        return cifar10.load(folder, image_size, seed)
-    if parquet.holds_parquet(folder):
-        return parquet.read(folder, image_size, seed)
-    return image_folder.read(folder, image_size, seed)
-
-
-def unknown(data: str, task: str, other: str) -> str:
-    """The message where a task has no such data; other: what works beside its data sets."""
+def unknown(data: str, known: dict[str, ModuleType], alternative: str) -> DataError:
+    """The error for a name that is neither a data set nor a folder; alternative: what works beside the data sets."""
     if data and Path(data).is_file():
-        return f"data {data!r} is a file; name the folder that it lies in"
-    known = names(task)
-    return f"data {data!r} is neither a data set nor a folder; {nearest(data, known)} {other}"
+        return DataError(f"data {data!r} is a file; name the folder that it lies in")
+    return DataError(f"data {data!r} is neither a data set nor a folder; {nearest(data, known)} {alternative}")
+
+
+def cache_folders(folder: Path) -> list[Path]:
+    """Where what is made from a folder's data may be kept, the best place first."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vision-study"
+    # root may write anywhere, but a folder that is marked read-only is meant to stay as it is
+    read_only = not folder.stat().st_mode & stat.S_IWUSR
+    return [user] if read_only else [folder / ".cache", user]

@@ -1,0 +1,76 @@
+"""The part of the command line that takes something out of a study: a model to use, runs for other tools.
+
+python -m analysis export results/digits_compare --trial best --to my_model
+python -m analysis predict my_model photos/ more/image.jpg > classes.csv
+"""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="A study folder, such as results/digits_compare.")]
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the model.")],
+    trial: Annotated[str, typer.Option(metavar="best|knee|NAME", help="Which one; NAME as in the table.")] = "best",
+) -> None:
+    """Take a trained model away: weights, configuration and model card."""
+    from analysis.use.export import export as export_model
+
+    exported = export_model(folder, trial, to)
+    print(f"{to}: {exported.model}, trial {exported.trial}", file=sys.stderr)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+) -> None:
+    """Classify images: CSV with the most likely class and the second.
+
+    Broken images are reported on standard error, and the exit status is 1.
+    """
+    from analysis.use.predict import Classifier, find_images
+
+    files = find_images(images)
+    classifier = Classifier(model)
+    classes = classifier.exported.classes
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(["file", "class", "probability", "second_class", "second_probability"])
+    broken = 0
+    for file, result in classifier.classify(files):
+        if isinstance(result, str):
+            print(f"{file}: not a readable image, {result}", file=sys.stderr)
+            broken += 1
+            continue
+        best, second = result.topk(2).indices.tolist()
+        table.writerow([file, classes[best], f"{result[best]:.6f}", classes[second], f"{result[second]:.6f}"])
+    if broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tensorboard(folder: Folder) -> None:
+    """Write the trials for TensorBoard, to STUDY_DIR/tensorboard."""
+    from analysis.trackers.tensorboard import write_events
+
+    print(f"tensorboard --logdir {write_events(folder)}")
+
+
+@app.command()
+def mlflow(
+    folder: Folder,
+    uri: Annotated[str, typer.Option(help="Tracking server or store, such as http://localhost:5000.")],
+) -> None:
+    """Log the trials that have ended to MLflow; those that are there already are not logged again."""
+    from analysis.trackers.mlflow_log import log_study
+
+    print(f"{log_study(folder, uri)} trials logged to {uri}")

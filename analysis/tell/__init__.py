@@ -1,0 +1,1 @@
+"""The answer, tables, pictures and the report."""

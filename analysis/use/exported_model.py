@@ -1,0 +1,79 @@
+"""A trained model that stands on its own: a folder with config.json, weights.safetensors and a model card.
+
+The format is plain JSON and safetensors, so that it can be read without this project, too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+import models
+from analysis.read.study_folder import StudyError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
+VERSION = 1
+
+
+class Preprocessing(BaseModel):
+    """From a file to the model's input: decoded to a square of `decoded_size` pixels (models/inputs/image_files.py), then
+    resized to `image_size` and normalised by channel (models/inputs/preprocessing.py).
+
+    decoded_size: None where the study did not record it; then square images up to `image_size` keep their size.
+    """
+
+    decoded_size: int | None
+    image_size: int
+    mean: models.Triple
+    std: models.Triple
+
+
+class ExportedModel(BaseModel):
+    """config.json. `model` and `options` build the network; what follows `bfloat16` is for the reader."""
+
+    version: int = VERSION
+    model: str  # a file of models/
+    options: dict[str, Any]  # all fields of that file's Config
+    classes: list[str]
+    preprocessing: Preprocessing
+    bfloat16: bool  # computes in bfloat16 where the hardware has it, as the study did
+    study: str
+    trial: str
+    settings: dict[str, Any]  # of the training
+    data: str | None
+    weights: str | None  # what the training began from
+    figures: dict[str, int | float]
+    versions: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: Path) -> ExportedModel:
+        """Raises `StudyError` where the folder holds no exported model, or a newer one than this code knows."""
+        path = folder / CONFIG
+        try:
+            exported = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StudyError(f"{folder}: no exported model here ({CONFIG} is missing); make one with export") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise StudyError(f"{path}: {where}: {first['msg']}; export the model again") from None
+        except (OSError, ValueError) as error:
+            raise StudyError(f"{path} cannot be read ({error}); export the model again") from None
+        if exported.version > VERSION:
+            raise StudyError(f"{path} is of version {exported.version}, newer than this program: update it")
+        return exported
+
+    def write(self, folder: Path) -> None:
+        (folder / CONFIG).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    def build(self) -> nn.Module:
+        """The network, untrained, in evaluation mode. Raises `StudyError` where `options` are none of its own."""
+        try:
+            return models.build(self.model, **self.options).eval()
+        except (ValueError, TypeError) as error:
+            raise StudyError(f"model {self.model!r} cannot be built from its options: {error}") from error

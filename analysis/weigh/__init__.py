@@ -1,0 +1,1 @@
+"""Statistics and trade-offs: frames in, frames out, nothing drawn."""

@@ -1,0 +1,1 @@
+"""From a model to what a person reads: decoded sentences, attention maps."""

@@ -1,0 +1,1 @@
+"""Pretrained weights, from a hub or a file."""

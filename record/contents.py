@@ -1,0 +1,136 @@
+"""Reading and writing of the files that a study leaves for its analysis, once for both sides."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from record.errors import UserError, one_line
+from record.folder import StudyFolder, write_text, write_whole
+
+
+class Sample(NamedTuple):
+    """Labelled images of one split."""
+
+    images: np.ndarray  # (N, H, W, 3) uint8
+    labels: np.ndarray  # (N,), positions in the study's classes
+
+
+class Text(NamedTuple):
+    """What a translation study keeps of its text: vocabularies as `Vocabulary.to_dict` has them, known translations."""
+
+    source: dict[str, Any]
+    target: dict[str, Any]
+    references: dict[str, str]  # source sentence -> reference
+
+
+class Checkpoint(NamedTuple):
+    """A training after some epoch: all that the rest of it depends on, and the rows of its epochs so far."""
+
+    loop: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+class Unreadable(UserError):
+    """A file of a study folder is missing, damaged or of another kind."""
+
+
+def read_spec(folder: StudyFolder) -> dict[str, Any]:
+    """study.yaml. Raises OSError, ValueError or yaml.YAMLError."""
+    return yaml.safe_load(folder.spec.read_text(encoding="utf-8"))
+
+
+def write_spec(folder: StudyFolder, spec: Mapping[str, Any]) -> None:
+    """study.yaml, complete with what is empty: reading it back gives the same study."""
+    write_text(folder.spec, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True))
+
+
+def read_environment(folder: StudyFolder) -> dict[str, Any]:
+    """environment.json; {} where there is none yet. Raises OSError or ValueError."""
+    path = folder.environment
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_environment(folder: StudyFolder, content: Mapping[str, Any]) -> None:
+    write_text(folder.environment, json.dumps(content, indent=2) + "\n")
+
+
+def write_samples(folder: StudyFolder, splits: Mapping[str, Sample]) -> None:
+    """samples.npz: `<split>_images` and `<split>_labels` of each split."""
+    arrays = {f"{split}_{name}": array for split, some in splits.items() for name, array in some._asdict().items()}
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    write_whole(folder.samples, write)
+
+
+def read_samples(folder: StudyFolder) -> dict[str, Sample]:
+    """`validation` and `test`. Raises Unreadable."""
+    try:
+        with np.load(folder.samples, allow_pickle=False) as arrays:
+            return {
+                split: Sample(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("validation", "test")
+            }
+    except FileNotFoundError:
+        raise Unreadable(f"{folder.path} has no {folder.samples.name}") from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise Unreadable(f"{folder.samples} cannot be read ({one_line(error)})") from error
+
+
+def write_predictions(path: Path, classes: np.ndarray) -> None:
+    """One small number per image (N,): predictions of a trial, or the true labels."""
+    small = classes.astype(np.min_scalar_type(int(classes.max(initial=0))))
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.save(file, small, allow_pickle=False)
+
+    write_whole(path, write)
+
+
+def read_predictions(path: Path) -> np.ndarray | None:
+    """What `write_predictions` wrote; None where there is no such file or it cannot be read."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def write_translations(path: Path, sentences: list[str]) -> None:
+    write_text(path, "".join(f"{sentence}\n" for sentence in sentences))
+
+
+def write_text_data(folder: StudyFolder, text: Text) -> None:
+    """text.json."""
+    write_text(folder.text, json.dumps(text._asdict(), ensure_ascii=False))
+
+
+def read_text_data(folder: StudyFolder) -> Text:
+    """Raises Unreadable."""
+    try:
+        content = json.loads(folder.text.read_text(encoding="utf-8"))
+        return Text(content["source"], content["target"], dict(content["references"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"{folder.text} (the vocabularies) cannot be read: {one_line(error)}; restore it") from error
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, save: Callable[[object, Path], None]) -> None:
+    """save: `torch.save`, which this floor does not import. Raises OSError, or RuntimeError for a full disk."""
+    write_whole(path, lambda partial: save(checkpoint._asdict(), partial))
+
+
+def read_checkpoint(path: Path, load: Callable[[Path], Any]) -> Checkpoint:
+    """load: `torch.load` with weights_only=True. Raises Unreadable."""
+    try:
+        content = load(path)
+        return Checkpoint(content["loop"], content["rows"])
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise Unreadable(f"{path} is not a readable checkpoint ({one_line(error)})") from error

@@ -1,0 +1,25 @@
+"""The base of all errors that a user can fix, and the hint that their messages end with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Bad input. The message is one line: what is wrong, where, and what would be right."""
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """The end of an error message: the valid words closest to `word`, or all of them if none is close."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(repr(name) for name in close)}?"
+    return f"valid: {', '.join(names)}" if names else "nothing is valid here"
+
+
+def one_line(error: BaseException | str, limit: int = 200) -> str:
+    """A message without line breaks, cut after `limit` characters."""
+    line = " ".join(str(error).split())
+    return line if len(line) <= limit else f"{line[:limit]}..."

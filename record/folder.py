@@ -1,0 +1,121 @@
+"""A study folder: where everything lies in it, and how files get there whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = 1  # of the study folder; environment.json says which one wrote it
+
+PHASES = ("profile", "search", "confirm")
+COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
+STATES = (COMPLETE, PRUNED, FAILED, RUNNING)
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The paths of one study."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def spec(self) -> Path:
+        """The resolved space, which is a space itself."""
+        return self.path / "study.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, hardware, command, data, durations."""
+        return self.path / "environment.json"
+
+    @property
+    def ledger(self) -> Path:
+        """The Optuna storage, unless the study keeps it elsewhere."""
+        return self.path / "study.db"
+
+    def table(self, name: str) -> Path:
+        """trials.csv, epochs.csv or profile.csv."""
+        return self.path / f"{name}.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the report's pictures."""
+        return self.path / "figures"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def checkpoint(self, trial: str) -> Path:
+        return self.checkpoints / f"{trial}.pt"
+
+    @property
+    def labels(self) -> Path:
+        """The classes of the test images, which the predictions are compared with."""
+        return self.path / "predictions" / "labels.npy"
+
+    def predictions(self, trial: str) -> Path:
+        """The classes that a confirmed trial predicted for the test images."""
+        return self.path / "predictions" / f"{trial}.npy"
+
+    def translations(self, trial: str) -> Path:
+        """A confirmed trial's translations of the test split, one per line."""
+        return self.path / "translations" / f"{trial}.txt"
+
+    @property
+    def samples(self) -> Path:
+        """Validation and test images to look at a model with."""
+        return self.path / "samples.npz"
+
+    @property
+    def text(self) -> Path:
+        """Vocabularies and references of a translation study."""
+        return self.path / "text.json"
+
+    def is_study(self) -> bool:
+        """Whether a study was run here."""
+        return any(path.exists() for path in (self.spec, self.table("trials"), self.ledger))
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a file beside `path`, sync it and rename it: a reader sees the old file or the new one.
+
+    Missing parent folders are made. Raises OSError, and whatever `write` raises; the partial file is removed then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        write(partial)
+        _sync(partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_whole` of UTF-8 text."""
+    write_whole(path, lambda partial: _write_utf8(partial, text))
+
+
+def _write_utf8(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _sync(path: Path) -> None:
+    """Without it a power cut after the rename could leave the new name with old or no content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""From a space's YAML to a checked StudySpec."""

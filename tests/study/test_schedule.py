@@ -1,0 +1,69 @@
+"""Early stopping: hand-worked rungs and ranks, strata that do not mix, and decisions that follow from the record."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.early_stopping import is_out, is_rung, should_stop
+from study.ledger import Cell, Trial
+from study.space.schema import EarlyStopping
+
+RULE = EarlyStopping(grace_epochs=2, reduction_factor=3)
+
+
+def trial(
+    name: str, accuracies: list[float], entry: str = "vit", train_size: int = 500, phase: str = "search"
+) -> Trial:
+    rows = [{"epoch": i + 1, "val_accuracy": a} for i, a in enumerate(accuracies)]
+    return Trial(name, Cell(entry, phase=phase), {"train_size": train_size}, 0, 20, rows=rows)
+
+
+def test_rungs_are_the_grace_times_powers_of_the_factor() -> None:
+    assert [epoch for epoch in range(1, 60) if is_rung(epoch, RULE)] == [2, 6, 18, 54]
+
+
+@pytest.mark.parametrize(
+    ("value", "peers", "out"),
+    [
+        (0.1, [], False),  # nothing to compare with
+        (0.1, [0.9], False),  # two values: a third of two is none, so none can be kept or stopped
+        (0.1, [0.9, 0.8], True),  # three: the best one stays
+        (0.9, [0.1, 0.8], False),
+        (0.8, [0.9, 0.1, 0.2, 0.3, 0.4], False),  # six: the best two stay
+        (0.7, [0.9, 0.8, 0.2, 0.3, 0.4], True),
+        (0.5, [0.5, 0.5], False),  # a tie with the best is not worse than it
+    ],
+)
+def test_only_the_best_share_goes_on(value: float, peers: list[float], out: bool) -> None:
+    assert is_out(value, peers, 3) is out
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(2, 5))
+def test_of_all_that_reach_a_rung_together_the_best_share_survives(values: list[float], factor: int) -> None:
+    survivors = [v for i, v in enumerate(values) if not is_out(v, values[:i] + values[i + 1 :], factor)]
+    kept = len(values) // factor
+    if kept == 0:
+        assert survivors == values
+    else:
+        assert sorted(survivors, reverse=True)[:kept] == sorted(values, reverse=True)[:kept]
+        assert all(v >= sorted(values, reverse=True)[kept - 1] for v in survivors)
+
+
+def test_trials_are_compared_at_the_same_epoch_inside_their_stratum_only() -> None:
+    slow = trial("slow", [0.1, 0.1])
+    good = [trial("a", [0.2, 0.8, 0.9]), trial("b", [0.2, 0.7])]
+    assert should_stop(slow, [slow, *good], RULE, "val_accuracy")
+    assert not should_stop(trial("early", [0.1]), good, RULE, "val_accuracy")  # epoch 1 is no rung
+    other_model = [trial("a", [0.9, 0.9], entry="resnet18"), trial("b", [0.9, 0.9], entry="resnet18")]
+    other_size = [trial("a", [0.9, 0.9], train_size=2000), trial("b", [0.9, 0.9], train_size=2000)]
+    too_short = [trial("a", [0.9]), trial("b", [0.9])]
+    for peers in (other_model, other_size, too_short):
+        assert not should_stop(slow, [slow, *peers], RULE, "val_accuracy")
+
+
+def test_the_confirm_phase_stops_nothing() -> None:
+    slow = trial("slow", [0.1, 0.1], phase="confirm")
+    others = [trial(n, [0.9, 0.9], phase="confirm") for n in "abc"]
+    assert not should_stop(slow, [slow, *others], RULE, "val_accuracy")

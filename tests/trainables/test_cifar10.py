@@ -1,0 +1,119 @@
+"""CIFAR-10 in each of its published forms: batches, archive, Parquet."""
+
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_data import assert_refused, user_cache  # noqa: F401 (a fixture of every test)
+
+from trainables.data import images as data
+from trainables.data.images import cifar10
+
+SHARED_CIFAR10 = Path(__file__).parents[2].parent / "shared" / "data" / "cifar10"
+
+
+@pytest.fixture
+def batches(tmp_path):
+    """A `cifar-10-batches-py` of 20 + 10 images, 2 and 1 of each class; class c has colour (c, 0, 255)."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    files = {f"data_batch_{i}": list(range(4 * i - 4, 4 * i)) for i in range(1, 6)}
+    for name, numbers in (files | {"test_batch": list(range(10))}).items():
+        labels = [number % 10 for number in numbers]
+        planes = np.zeros((len(labels), 3, 1024), np.uint8)
+        planes[:, 0] = np.array(labels)[:, None]
+        planes[:, 2] = 255
+        batch = {"data": planes.reshape(len(labels), 3072), "labels": labels, "batch_label": name}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+    return folder
+
+
+def assert_tiny_cifar10(found, form):
+    assert found.source == f"cifar10 ({form})"
+    assert found.classes[:2] == ("airplane", "automobile")
+    assert found.train.images.shape == (20, 32, 32, 3)
+    assert found.train.labels.tolist() == [*range(10), *range(10)]
+    assert found.train.images[3, 5, 7].tolist() == [3, 0, 255]
+    assert found.test.labels.tolist() == list(range(10))
+
+
+def test_cifar10_batches(batches, tmp_path):
+    assert_tiny_cifar10(data.load("cifar10", tmp_path), "cifar-10-batches-py")
+    assert_tiny_cifar10(data.load(str(tmp_path)), "cifar-10-batches-py")
+
+
+def test_cifar10_archive_is_read_without_unpacking(batches, tmp_path):
+    home = tmp_path / "home" / "cifar10"
+    home.mkdir(parents=True)
+    with tarfile.open(home / "cifar-10-python.tar.gz", "w:gz") as tar:
+        tar.add(batches, arcname=batches.name)
+    assert_tiny_cifar10(data.load("cifar10", tmp_path / "home"), "cifar-10-python.tar.gz")
+    assert [path.name for path in home.iterdir()] == ["cifar-10-python.tar.gz"]
+
+
+def test_cifar10_archive_cut_short(tmp_path):
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"\x1f\x8b\x08\x00 cut short")
+    assert_refused("broken archive.*delete it", "cifar10", tmp_path)
+
+
+def test_cifar10_missing_batch(batches, tmp_path):
+    (batches / "data_batch_3").unlink()
+    assert_refused("data_batch_3 is missing", "cifar10", tmp_path)
+
+
+def test_cifar10_batch_of_another_shape(batches, tmp_path):
+    (batches / "data_batch_2").write_bytes(pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}))
+    assert_refused("data_batch_2: not a CIFAR-10 batch.*2, 5", "cifar10", tmp_path)
+
+
+class Attack:
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+def test_cifar10_pickles_cannot_run_code(batches, tmp_path):
+    attack = Attack(tmp_path / "executed")
+    (batches / "test_batch").write_bytes(pickle.dumps({"data": attack, "labels": []}))
+    assert_refused("test_batch: not a CIFAR-10 batch.*which no array needs", "cifar10", tmp_path)
+    assert not attack.target.exists()
+
+
+def test_numpy_1_pickles_are_read(batches, tmp_path):
+    """The published files name numpy's modules as they were then."""
+    for file in batches.iterdir():
+        old = file.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+        assert b"numpy.core.multiarray" in old
+        file.write_bytes(old)
+    assert_tiny_cifar10(data.load("cifar10", tmp_path), "cifar-10-batches-py")
+
+
+def test_cifar10_without_a_network_names_the_alternatives(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there: refused at once
+    assert_refused("could not be downloaded.*cifar-10-python.tar.gz.*--data-dir.*--data digits", "cifar10", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not SHARED_CIFAR10.is_dir(), reason="the shared CIFAR-10 files are not on this machine")
+def test_real_cifar10_parquet(tmp_path):
+    """The first 600 and 300 rows of the real files, under both names that a user may give."""
+    folder = tmp_path / "cifar10"
+    folder.mkdir()
+    for split, rows in (("train", 600), ("test", 300)):
+        (file,) = SHARED_CIFAR10.glob(f"{split}*.parquet")
+        rows_read = next(pq.ParquetFile(file).iter_batches(rows))
+        pq.write_table(pa.Table.from_batches([rows_read]), folder / file.name)
+    for found in (data.load("cifar10", tmp_path), data.load(str(folder), image_size=224)):
+        assert found.source == "cifar10 (Parquet)"
+        assert found.classes == cifar10.CLASSES
+        assert found.train.images.shape == (600, 32, 32, 3)
+        assert found.test.images.shape == (300, 32, 32, 3)
+        assert found.train.labels[:5].tolist() == [1, 1, 6, 0, 4]
+        assert 100 < found.train.images.mean() < 140

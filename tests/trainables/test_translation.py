@@ -1,0 +1,252 @@
+"""The translation epoch loop: batches, schedule, exact resume, what it learns, and the report's log."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.inputs.text import BEGIN, END, PADDING
+from models.outputs.decoding import Search
+from trainables.data import DataError
+from trainables.data.text.text_data import Pairs, Sentences, TextOptions, from_lines
+from trainables.training import Diverged
+from trainables.translation.batching import buckets, collate, fixed_size, padded_lengths
+from trainables.translation.formulas import learning_rate, smoothed_entropy
+from trainables.translation.task import (
+    MEASURED,
+    SPEED,
+    Config,
+    Data,
+    Loop,
+    check_train_size,
+    epoch_seconds,
+    load_data,
+    profile,
+    shape,
+)
+
+CPU = torch.device("cpu")
+MODEL = "translation_transformer"
+TINY = {"layers": 1, "width": 32, "heads": 2, "feed_forward": 64, "dropout": 0.1, "norm": "pre"}
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """96 training pairs and 24 validation pairs: three words of six, to be turned into capitals."""
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(list("abcdef"), rng.integers(2, 6))) for _ in range(120)]
+    parts = {"train": lines[:96], "val": lines[96:], "test": lines[96:]}
+    text = from_lines({s: (p, [x.upper() for x in p]) for s, p in parts.items()}, ("x", "y"), TextOptions(), "t", "t (")
+    return Data(text.source_vocabulary, text.target_vocabulary, text.train, text.validation)
+
+
+def loop(data: Data, **config: object) -> Loop:
+    fields = {"factor": 0.5, "warmup": 20, "epochs": 4, "batch_tokens": 60} | config
+    return Loop(Config(**fields), MODEL, TINY, "none", data, CPU)
+
+
+def weights(some: Loop) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in some.model.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("config", [{}, {"batch_size": 16, "pad_to": 8, "accumulation": 4, "cooldown": 0.5}])
+def test_stopping_after_an_epoch_and_going_on_gives_the_same_weights_bit_for_bit(
+    data: Data, config: dict[str, object], tmp_path: Path
+) -> None:
+    straight = loop(data, **config)
+    rows = [straight.run_epoch() for _ in range(4)]
+    for stop in (1, 3):
+        first = loop(data, **config)
+        for _ in range(stop):
+            first.run_epoch()
+        torch.save(first.state_dict(), tmp_path / "loop.pt")
+        torch.rand(1000)  # what else a process draws must not matter
+        second = loop(data, **config)
+        second.load_state_dict(torch.load(tmp_path / "loop.pt", weights_only=True))
+        again = [second.run_epoch() for _ in range(4 - stop)]
+        assert same(weights(straight), weights(second))
+        for name in ("val_loss", "val_bleu", "learning_rate"):
+            assert [r[name] for r in again] == [r[name] for r in rows[stop:]]
+
+
+def test_the_seed_decides_everything_and_another_seed_something_else(data: Data) -> None:
+    runs = {seed: loop(data, seed=seed) for seed in (0, 1)}
+    repeated = loop(data, seed=0)
+    for some in (*runs.values(), repeated):
+        some.run_epoch()
+    assert same(weights(runs[0]), weights(repeated))
+    assert not same(weights(runs[0]), weights(runs[1]))
+
+
+def test_it_learns_what_can_be_learnt(data: Data) -> None:
+    """A letter for a letter: the tiny set is overfitted, and the rule carries over to sentences not seen."""
+    config = Config(factor=0.5, warmup=100, cooldown=0.5, epochs=60, batch_tokens=60, label_smoothing=0.0)
+    some = Loop(config, MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
+    rows = [some.run_epoch() for _ in range(60)]
+    assert rows[-1]["train_loss"] < 0.1 < rows[0]["train_loss"]
+    assert rows[-1]["val_sequence_accuracy"] >= 0.9 and rows[-1]["val_bleu"] > 80  # of short sentences
+    assert rows[-1]["val_perplexity"] == pytest.approx(math.exp(rows[-1]["val_loss"]))
+    assert [row["epoch"] for row in rows] == list(range(1, 61))
+    assert all("version:" in row["bleu_signature"] for row in rows)
+    for key in ("train_seconds", "eval_seconds", "train_tokens_per_second", "peak_memory_mb", "learning_rate"):
+        assert all(row[key] > 0 for row in rows)
+    tested = some.test(data.validation)
+    assert tested["test_bleu"] == rows[-1]["val_bleu"] and tested["test_sentences"] == 24
+    assert some.translate(data.validation, Search(3)) == some.translate(data.validation, Search(3, cached=False))
+
+
+def test_a_group_of_batches_has_the_gradient_of_their_tokens_mean(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = Loop(Config(accumulation=2, warmup=10, bfloat16=False), MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
+    steps: list[list[torch.Tensor]] = []
+    monkeypatch.setattr(some, "_optimise", lambda rate: steps.append(_take_gradients(some)))
+    batches = [np.arange(0, 10), np.arange(10, 30), np.arange(30, 96), np.arange(0, 5)]
+    list(some._steps(batches))
+    groups = [[0], [1, 2], [3]]  # the first by itself, then by two, and what is left
+    assert len(steps) == len(groups)
+    for group, gradients in zip(groups, steps, strict=True):
+        together = np.concatenate([batches[i] for i in group])
+        batch = collate(data.train, together, 0, CPU)
+        (some._loss(batch, 0.1) / len(batch.labels)).backward()
+        for expected, got in zip(_take_gradients(some), gradients, strict=True):
+            assert torch.allclose(expected, got, atol=1e-6)
+
+
+def _take_gradients(some: Loop) -> list[torch.Tensor]:
+    gradients = [p.grad.clone() for p in some.model.parameters()]
+    some.optimiser.zero_grad(set_to_none=True)
+    return gradients
+
+
+def test_a_diverged_loss_ends_the_epoch_with_the_reason(data: Data) -> None:
+    some = loop(data, factor=1e30, warmup=1)
+    with pytest.raises(Diverged, match=r"loss of epoch \d is (nan|inf)"):
+        for _ in range(4):
+            some.run_epoch()
+
+
+def test_train_size_takes_a_part_that_larger_ones_hold(data: Data) -> None:
+    small, large = loop(data, train_size=20), loop(data, train_size=50)
+    assert len(small.indices) == 20 and set(small.indices) < set(large.indices)
+    with pytest.raises(DataError, match="there are 96 training pairs"):
+        check_train_size(data, 97)
+
+
+def test_the_learning_rate_is_the_reports_at_its_logged_steps() -> None:
+    """reference.md part 1: 907 batches an epoch, d_model 512, warm-up 3000, stepped at every batch."""
+    total = 8 * 907
+    shown = {
+        (epoch, step): f"{learning_rate(epoch * 907 + step + 1, 512, 3000, 0, total):.1e}"
+        for epoch, step in ((0, 1), (3, 281), (7, 1), (7, 906))
+    }
+    assert shown == {(0, 1): "5.4e-07", (3, 281): "8.1e-04", (7, 1): "5.5e-04", (7, 906): "5.2e-04"}
+    rates = [learning_rate(step, 512, 3000, 0, total) for step in range(1, total + 1)]
+    assert max(rates) == rates[2999]
+
+
+def test_the_cool_down_falls_to_nothing_over_its_share() -> None:
+    ratios = [learning_rate(s, 64, 10, 25, 100) / learning_rate(s, 64, 10, 0, 100) for s in range(1, 101)]
+    assert ratios[:76] == [1.0] * 76
+    assert ratios[76:] == pytest.approx([i / 25 for i in range(24, 0, -1)])
+
+
+def test_the_smoothed_entropy_is_where_the_loss_would_be_perfect() -> None:
+    for smoothing, classes in ((0.1, 6), (0.0, 6), (0.3, 50)):
+        target = torch.full((classes,), smoothing / classes)
+        target[0] += 1 - smoothing
+        expected = -sum(p * math.log(p) for p in target.tolist() if p)
+        assert smoothed_entropy(smoothing, classes) == pytest.approx(expected, abs=1e-6)
+        loss = torch.nn.functional.cross_entropy(
+            target.clamp(1e-30).log()[None], torch.tensor([0]), label_smoothing=smoothing
+        )
+        assert loss.item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_steps_are_logged_as_in_the_report(data: Data, capsys: pytest.CaptureFixture[str]) -> None:
+    loop(data, batch_size=2, accumulation=10, log="steps").run_epoch()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("Epoch Step:      1 | Accumulation Step:   1 | Loss:   ")
+    assert lines[1].startswith("Epoch Step:     41 | Accumulation Step:   5 | Loss:   ")
+    assert " | Tokens / Sec: " in lines[0] and lines[0].endswith(" | Learning Rate: 2.0e-03")
+    assert len(lines[0]) == len(
+        "Epoch Step:    281 | Accumulation Step:  29 | Loss:   2.10 | Tokens / Sec:  4276.3 | Learning Rate: 8.1e-04"
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30),
+    st.integers(1, 60),
+    st.integers(0, 9),
+)
+def test_buckets_hold_each_pair_once_and_no_more_tokens_than_allowed(
+    lengths: list[tuple[int, int]], most: int, seed: int
+) -> None:
+    source, target = (Sentences.of([[4] * pair[side] for pair in lengths]) for side in (0, 1))
+    pairs = Pairs(source, target)
+    some = np.arange(len(pairs))
+    batches = buckets(pairs, some, most, np.random.default_rng(seed))
+    assert sorted(np.concatenate(batches).tolist()) == some.tolist()
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * padded_lengths(pairs)[batch].max() <= most
+    fixed = fixed_size(some, 4, np.random.default_rng(seed))
+    assert sorted(np.concatenate(fixed).tolist()) == some.tolist()
+    assert [len(batch) for batch in fixed[:-1]] == [4] * (len(fixed) - 1)
+
+
+def test_a_batch_is_shifted_padded_and_cut() -> None:
+    pairs = Pairs(Sentences.of([[4, 5, 6], [7]]), Sentences.of([[8], [9, 8, 9]]))
+    batch = collate(pairs, np.array([0, 1]), 0, CPU)
+    assert batch.source.tolist() == [[4, 5, 6, END], [7, END, PADDING, PADDING]]
+    assert batch.target.tolist() == [[BEGIN, 8, END, PADDING], [BEGIN, 9, 8, 9]]
+    assert batch.labels.tolist() == [8, END, 9, 8, 9, END] and batch.where.tolist() == [0, 1, 4, 5, 6, 7]
+    fixed = collate(pairs, np.array([0, 1]), 3, CPU)
+    assert fixed.source.tolist() == [[4, 5, 6], [7, END, PADDING]]
+    assert fixed.target.tolist() == [[BEGIN, 8, END], [BEGIN, 9, 8]] and fixed.labels.tolist() == [8, END, 9, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("factor", 0), ("warmup", 0), ("epochs", 0), ("label_smoothing", 1), ("beams", 0), ("log", "x"), ("pad_to", -1)],
+)
+def test_a_setting_out_of_its_bounds_is_named(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be .*{value}"):
+        Config(**{field: value})
+
+
+def test_a_profile_times_step_and_decoding(data: Data) -> None:
+    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, device=CPU, **shape(data))
+    some = loop(data)
+    assert shape(data) == {"source_vocabulary": 10, "target_vocabulary": 10, "source_tokens": 4, "target_tokens": 4}
+    assert row["parameters"] == sum(p.numel() for p in some.model.parameters()) and row["batch"] == 4
+    assert row["train_pairs_per_second"] == pytest.approx(4 / row["train_step_seconds"])
+    assert row["train_tokens_per_second"] == pytest.approx(20 / row["train_step_seconds"])  # 4 tokens and the end
+    assert row["inference_sentences_per_second_q1"] <= row[SPEED] <= row["inference_sentences_per_second_q3"]
+    # Twice the multiplications of one sentence through the encoder, counted by hand; the decoder adds more.
+    encoder = 2 * 5 * (4 * 32 * 32 + 2 * 32 * 64)
+    assert encoder < 1e9 * row["gflops_per_sentence"] < 40 * encoder
+    assert set(MEASURED) <= set(row)
+    assert epoch_seconds(Config(), row, 96, 24) == pytest.approx((96 / row["train_pairs_per_second"], 24 / row[SPEED]))
+    assert epoch_seconds(Config(train_size=48), row, 96, 24)[0] == pytest.approx(48 / row["train_pairs_per_second"])
+
+
+@pytest.mark.slow
+def test_reversal_is_solved() -> None:
+    data, test, _ = load_data("reversal", Path("data"), TextOptions())
+    torch.set_num_threads(2)
+    config = Config(factor=0.5, warmup=200, cooldown=0.5, epochs=10, batch_tokens=1000, label_smoothing=0.0)
+    options = {"layers": 2, "width": 64, "feed_forward": 128, "heads": 4, "dropout": 0.0, "norm": "pre"}
+    some = Loop(config, MODEL, options, "none", data, CPU)
+    for _ in range(10):
+        some.run_epoch()
+    assert some.test(test)["test_sequence_accuracy"] >= 0.99

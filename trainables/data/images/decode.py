@@ -1,0 +1,85 @@
+"""Encoded image files (JPEG, PNG, ...) to one uint8 array."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.inputs.image_files import OtherSize, Source, decode, square_side
+from trainables.data import DataError
+from trainables.data.images import Images
+from trainables.data.images.splits import TEST_SHARE, validation_split
+
+_CHUNK = 64  # images a task
+_SMALL_BYTES = 16_384  # below this, Python's own work dominates and threads fight for the interpreter lock
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One split, not yet decoded."""
+
+    sources: Sequence[Source]
+    where: Sequence[str]  # what an error message calls each image
+    labels: np.ndarray  # (N,) int64
+
+    def take(self, index: np.ndarray) -> "Encoded":
+        return Encoded([self.sources[i] for i in index], [self.where[i] for i in index], self.labels[index])
+
+
+def decode_splits(train: Encoded, test: Encoded | None, image_size: int, seed: int) -> tuple[Images, Images]:
+    """Decode train and test to one common size; without a test part, TEST_SHARE of train becomes it."""
+    if test is None:
+        train_index, test_index = validation_split(train.labels, TEST_SHARE, seed)
+        train, test = train.take(train_index), train.take(test_index)
+    pixels = decode_images([*train.sources, *test.sources], [*train.where, *test.where], image_size)
+    n = len(train.sources)
+    return Images(pixels[:n], train.labels), Images(pixels[n:], test.labels)
+
+
+def decode_images(sources: Sequence[Source], where: Sequence[str], image_size: int) -> np.ndarray:
+    """(N, S, S, 3) uint8, S being `image_size`, or their own side if all are square, alike and no larger.
+
+    Keeping small images small saves memory: a 28x28 image takes 64 times as much at 224. The others are
+    rotated as their EXIF says, scaled until the shorter side is `image_size`, and centre-cropped. Raises
+    DataError naming the first broken image and how many more there are.
+    """
+    side = square_side(sources[0])
+    if side is not None and side <= image_size:
+        try:
+            return _decode_all(sources, where, side, resize=False)
+        except OtherSize:
+            pass
+    return _decode_all(sources, where, image_size, resize=True)
+
+
+def _decode_all(sources: Sequence[Source], where: Sequence[str], side: int, resize: bool) -> np.ndarray:
+    pixels = np.empty((len(sources), side, side, 3), dtype=np.uint8)
+    broken: list[tuple[int, str]] = []
+
+    def decode_chunk(start: int) -> None:
+        for i in range(start, min(start + _CHUNK, len(sources))):
+            try:
+                pixels[i] = decode(sources[i], side, resize)
+            except OtherSize:
+                raise
+            except Exception as error:
+                broken.append((i, f"{type(error).__name__}: {error}".splitlines()[0]))
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # about metadata; the pixels decide
+        with ThreadPoolExecutor(_workers(sources)) as pool:
+            list(pool.map(decode_chunk, range(0, len(sources), _CHUNK)))
+    if broken:
+        first, reason = min(broken)
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise DataError(f"{where[first]}: not a readable image{more}, {reason}; replace or remove it")
+    return pixels
+
+
+def _workers(sources: Sequence[Source]) -> int:
+    sample = sources[:: max(1, len(sources) // 32)]
+    size = np.mean([len(source) if isinstance(source, bytes) else source.stat().st_size for source in sample])
+    return 1 if size < _SMALL_BYTES else os.cpu_count() or 1

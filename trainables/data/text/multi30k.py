@@ -1,0 +1,55 @@
+"""Multi30k, task 1: 29,000 image captions in English and German (Elliott et al. 2016, arXiv 1605.00459), German to English.
+
+Read from the data folder's `multi30k` folder or the data folder itself, plain or .gz, under the names of the authors'
+repository (https://github.com/multi30k/dataset, data/task1/raw), or else downloaded from there. The test split is
+test_2016_flickr.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+from trainables.data import DataError
+from trainables.data.text import text_data as text
+
+_URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
+_TEST = "test_2016_flickr"
+_STEMS = ("train", "val", _TEST)
+_TIMEOUT_SECONDS = 10.0
+
+
+def load(data_dir: Path, options: text.TextOptions) -> text.TextData:
+    """Raises DataError, also where the files can neither be found nor downloaded."""
+    languages = options.source or "de", options.target or "en"
+    for folder in (data_dir / "multi30k", data_dir):
+        if any(folder.glob(f"train.{languages[0]}*")):
+            break
+    else:
+        folder = _download(data_dir / "multi30k", languages)
+    return text.read(folder, text.find(folder, languages, {"test": _TEST}), languages, options, "multi30k")
+
+
+def _download(folder: Path, languages: tuple[str, str]) -> Path:
+    """Fetch the six files; an interrupted download leaves nothing behind."""
+    names = [f"{stem}.{language}.gz" for stem in _STEMS for language in languages]
+    made = [path for path in (folder.parent, folder) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="downloading-", dir=folder) as draft:
+            for name in names:
+                with urllib.request.urlopen(f"{_URL}/{name}", timeout=_TIMEOUT_SECONDS) as answer:
+                    (Path(draft) / name).write_bytes(answer.read())
+            for name in names:
+                (Path(draft) / name).rename(folder / name)
+    except OSError as error:  # URLError is one
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir()
+        raise DataError(
+            f"Multi30k is not in {folder} and could not be downloaded ({error}): put {names[0]}, {names[1]}, val.* and "
+            f"{_TEST}.* there, name the folder that has multi30k/ with --data-dir, or use --data reversal"
+        ) from None
+    return folder

@@ -1,0 +1,1 @@
+"""Image classification: settings, data, epoch loop and profile of the task."""

@@ -1,0 +1,132 @@
+"""What a task is: the interface between a study, which searches and records, and the plain torch code that trains.
+
+A task is a folder `trainables/<name>/` with two modules: `config.py` (settings; imports no torch, so that a space can be
+read quickly) and `task.py`, a module that has the names of `Task` below. `record/tasks.py` holds the terms in which it is
+reported, `record/figures.py` its columns. The type parameters are the task's own classes: C its Config, O its DataOptions,
+D the data that a search may see, T the test split.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence, Sized
+from pathlib import Path
+from typing import Protocol, TypeVar, cast
+
+import torch
+
+from record import tasks
+from record.folder import StudyFolder
+
+Scalar = bool | int | float | str
+Settings = Mapping[str, Scalar | None]
+Figures = dict[str, float | int | str | None]  # one row: names of record/figures.py
+
+
+class TrainingConfig(Protocol):
+    """The settings that the Config of every task has, beside its own."""
+
+    @property
+    def train_size(self) -> int | None: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class SearchData(Protocol):
+    """What a search may see. The test split is kept apart from it."""
+
+    @property
+    def train(self) -> Sized: ...
+    @property
+    def validation(self) -> Sized: ...
+
+
+C = TypeVar("C", bound=TrainingConfig)
+O = TypeVar("O")  # noqa: E741
+D = TypeVar("D", bound=SearchData)
+T = TypeVar("T", bound=Sized)
+C_contra = TypeVar("C_contra", bound=TrainingConfig, contravariant=True)
+D_contra = TypeVar("D_contra", bound=SearchData, contravariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Loop(Protocol[T_contra]):
+    """One training: model, optimiser and schedule. What follows an epoch depends on `state_dict` and the data alone."""
+
+    epoch: int  # epochs done
+
+    def run_epoch(self) -> Figures:
+        """Train one epoch, evaluate on the validation split, return the epoch's row. Raises Diverged."""
+
+    def test(self, test: T_contra, folder: StudyFolder, trial: str) -> Figures:
+        """Evaluate the trained model on the test split: its figures. Writes the trial's predictions into the folder."""
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that the rest of the training depends on."""
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Continue where `state_dict` was taken, bit for bit."""
+
+
+class LoopClass(Protocol[C_contra, D_contra, T_contra]):
+    def __call__(
+        self, config: C_contra, model: str, options: Settings, weights: str, data: D_contra, device: torch.device
+    ) -> Loop[T_contra]:
+        """model: a file of models/; options: fields of its Config; weights: "none", "timm" or a file."""
+
+
+class Task(Protocol[C, O, D, T]):
+    """The names of a task's module."""
+
+    @property
+    def Config(self) -> type[C]:
+        """Settings of one training: a frozen dataclass whose fields are `record.settings.setting`s."""
+
+    @property
+    def DataOptions(self) -> type[O]:
+        """What a space may say under `data` beside `name`: a frozen dataclass."""
+
+    @property
+    def Loop(self) -> LoopClass[C, D, T]:
+        """The epoch loop."""
+
+    def load_data(
+        self, name: str, data_dir: Path, options: O, image_sizes: Sequence[int], seed: int
+    ) -> tuple[D, T, str]:
+        """(training and validation data, test split, what was really read).
+
+        image_sizes: those that the study's models take; empty where they take none. Raises DataError.
+        """
+
+    def check_train_size(self, data: D, train_size: int | None) -> None:
+        """DataError if there are fewer than `train_size` training examples."""
+
+    def model_options(self, data: D) -> dict[str, int]:
+        """The fields of a model's Config that the data decide."""
+
+    def shape(self, data: D) -> dict[str, object]:
+        """What `profile` must know of the data."""
+
+    def describe(self, data: D) -> dict[str, object]:
+        """What environment.json says about the data besides their sizes."""
+
+    def keep(self, folder: StudyFolder, data: D, test: T) -> None:
+        """Write what the analysis needs of the data into the study folder."""
+
+    def epoch_seconds(
+        self, config: C, figures: Mapping[str, float], train: int, validation: int
+    ) -> tuple[float, float]:
+        """(training, evaluation) seconds of one epoch, from the isolated figures and the numbers of examples."""
+
+    def profile(
+        self, config: C, model: str, options: Settings, device: torch.device, shape: Mapping[str, object]
+    ) -> Figures:
+        """Time one model on made-up data: the figures that `record.figures` marks as measured, and how they came about."""
+
+
+def named(name: str) -> Task[TrainingConfig, object, SearchData, Sized]:
+    """The task's code. Its own classes are opaque to whoever asks by name. Raises UserError for an unknown task."""
+    module = importlib.import_module(f"trainables.{tasks.terms(name).name}.task")
+    return cast("Task[TrainingConfig, object, SearchData, Sized]", module)

@@ -1,0 +1,1 @@
+"""Translation: settings, data, epoch loop and profile of the task."""
