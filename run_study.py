@@ -223,7 +223,7 @@ def _print_spaces() -> None:
 
 
 def _print_dry_run(spec: StudySpec) -> None:
-    print(yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
+    print(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     cells = {name: len(entry.factor_combinations()) for name, entry in spec.models.items()}
     total = spec.trials * sum(cells.values())
     print(f"# {total} search trials ({spec.trials} a cell, {sum(cells.values())} cells)", end="")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from benchmarks.figure import Figure, show
-from trainables.image_classification.task import Config, Loop, load_data
+from trainables.image_classification.task import Config, DataOptions, Loop, load_data
 
 SHARED = Path(__file__).parents[2] / "shared"
 WEIGHTS = SHARED / "weights" / "vit_small_patch14_saliency.safetensors"
@@ -32,10 +32,12 @@ def run(names: list[str]) -> Iterator[Figure]:
     for name in names:
         model, options, weights, config, least = RUNS[name]
         config = Config(**vars(config) | {"train_size": 500, "batch_size": 32})
-        data, _, _ = load_data(str(SHARED / "data" / "cifar10"), Path("data"), options["image_size"], VALIDATION, 0)
+        data, _, _ = load_data(
+            str(SHARED / "data" / "cifar10"), Path("data"), DataOptions(VALIDATION), [options["image_size"]], 0
+        )
         loop = Loop(config, model, options, weights, data, torch.device("cpu"))
         for _ in range(config.epochs):
-            row = loop.run_epoch()
+            row = cast("dict[str, float]", loop.run_epoch())
             print(f"{name}: epoch {row['epoch']}: validation accuracy {row['val_accuracy']:.3f}", flush=True)
         asked = f"{least:.2f}" if least else "beside the pretrained one"
         reached = row["val_accuracy"] >= least if least else None

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.figure import Figure, at_least, at_most, show
 from benchmarks.small_study import TINY_VIT, Finished, overhead, start_up
@@ -64,13 +64,14 @@ def plain_tune(trials: int) -> tuple[list[float], list[float]]:
     def train(config: dict[str, Any]) -> None:
         import torch
 
-        from trainables.image_classification.task import Config, Loop, load_data
+        from trainables.image_classification.task import Config, DataOptions, Loop, load_data
 
         torch.set_num_threads(1)
-        data, _, _ = load_data("digits", Path("data"), 8, 0.2, seed=0)
+        data, _, _ = load_data("digits", Path("data"), DataOptions(), [8], seed=0)
         options = {key: value for key, value in TINY_VIT.items() if key not in ("model", "flip", "shift")}
         training = Config(lr=config["lr"], epochs=1, flip=False, shift=0.0)
-        row = Loop(training, TINY_VIT["model"], options, "none", data, torch.device("cpu")).run_epoch()
+        loop = Loop(training, TINY_VIT["model"], options, "none", data, torch.device("cpu"))
+        row = cast("dict[str, float]", loop.run_epoch())
         tune.report({"seconds": row["train_seconds"] + row["eval_seconds"], "ended": time.time()})
 
     ray.init(

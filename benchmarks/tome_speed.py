@@ -35,7 +35,7 @@ BATCH = 64  # that of the spaces at 224 px
 SMALL_BATCH = 16  # at which the plain ViT infers fastest on 2 cores; what merging costs weighs more in it
 FUSED = -1
 Contestants = dict[int, Callable[[], object]]  # by r; 0 is the plain model
-OPTIONS = {"architecture": "vit_small_patch16_224", "image_size": 224}
+OPTIONS: dict[str, str | int | float] = {"architecture": "vit_small_patch16_224", "image_size": 224}
 
 
 def run() -> Iterator[Figure]:
@@ -51,9 +51,9 @@ def run() -> Iterator[Figure]:
     with ExitStack() as stack:
         for own in loops.values():
             stack.enter_context(own.inference())
-        answers: Contestants = {r: partial(own._logits, pixels) for r, own in loops.items()}
+        answers: Contestants = {r: partial(own.logits, pixels) for r, own in loops.items()}
         inference = timed(answers, device, seconds=50)
-        few: Contestants = {r: partial(own._logits, pixels[:SMALL_BATCH]) for r, own in loops.items()}
+        few: Contestants = {r: partial(own.logits, pixels[:SMALL_BATCH]) for r, own in loops.items()}
         small = timed(few, device, seconds=15)
         allowed = {r: flops(answers[0]) / flops(answers[r]) for r in ASKED}
     order, generator = np.arange(BATCH), torch.Generator()

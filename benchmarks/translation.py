@@ -106,7 +106,7 @@ def _plain_step(loop: Loop, indices: np.ndarray) -> None:
         logits = loop.model(batch.source, batch.target)  # (B, 72, target vocabulary)
         loss = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=PADDING, label_smoothing=0.1)
         loss.backward()
-    loop._optimise(1e-4)
+    loop.optimise(1e-4)
 
 
 def decoding(device: torch.device) -> Figure:

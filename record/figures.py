@@ -160,6 +160,11 @@ def of(task: str, table: str | None = None) -> list[Figure]:
     return [f for f in FIGURES if f.of(task) and (table is None or table in f.tables)]
 
 
+def of_trials(task: str) -> list[str]:
+    """The columns of trials.csv."""
+    return [f.name for f in of(task, TRIALS)]
+
+
 def objectives(task: str) -> dict[str, Figure]:
     """What a space of this task may name in `objectives`."""
     return {f.name: f for f in of(task) if f.objective}

@@ -20,8 +20,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from record import figures
 from record.errors import UserError
-from study.space.schema import OBJECTIVES, Choices, ModelEntry, Range, Scalar, StudySpec, task_module
+from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -143,9 +144,6 @@ class Ledger:
         """The trial's fixed settings and the values of its dimensions."""
         return self.spec.models[trial.cell.entry].settings | trial.params
 
-    def checkpoint(self, trial: Trial) -> Path:
-        return self.folder.absolute() / "checkpoints" / f"{trial.name}.pt"
-
     # -- writing
 
     def study(self, name: str) -> optuna.Study:
@@ -156,7 +154,9 @@ class Ledger:
             study = optuna.load_study(study_name=name, storage=self.storage)
         else:
             directions: list[Any] = (
-                [OBJECTIVES[o][0] for o in self.spec.objectives] if name != PROFILE else ["maximize"]
+                ["maximize" if more else "minimize" for more in figures.maximise(self.spec.objectives)]
+                if name != PROFILE
+                else ["maximize"]
             )
             study = optuna.create_study(study_name=name, storage=self.storage, directions=directions)
         if name != PROFILE and study.metric_names != self.spec.objectives:
@@ -210,7 +210,7 @@ class Ledger:
     def add_profile(self, row: dict[str, Any]) -> None:
         """Write one isolated timing."""
         study = self.study(PROFILE)
-        study.add_trial(optuna.create_trial(value=row[task_module(self.spec).SPEED], user_attrs=row))
+        study.add_trial(optuna.create_trial(value=row[self.spec.terms.speed], user_attrs=row))
         self.profile.append(row)
 
     # -- loading

@@ -6,7 +6,6 @@ trials that share the hardware cannot contaminate it.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import socket
 from collections.abc import Callable
@@ -18,19 +17,21 @@ import ray
 import torch
 
 import models
+from record import figures
 from record.errors import UserError
+from record.settings import costs_time
 from study.ledger import Ledger, Trial
-from study.space.schema import ModelEntry, Range, Scalar, StudySpec, split_settings, task_module, task_named
+from study.space.schema import ModelEntry, Range, Scalar, StudySpec, split_settings
+from trainables import task as tasks
 from trainables import timing
+from trainables.task import config_class
 
 GRID_POINTS = 5  # of a ranged dimension
-FREE = {"dropout", "drop_rate"}  # a model's settings whose value costs nothing
 
 
 def speed_dimensions(entry: ModelEntry) -> list[str]:
     """The dimensions of an entry that change its speed: the model's own settings and the batch."""
-    of_model = {f.name for f in dataclasses.fields(models.config_class(entry.model))} - FREE
-    own = of_model | task_named(models.task(entry.model)).SPEED_SETTINGS
+    own = costs_time(models.config_class(entry.model)) | costs_time(config_class(models.task(entry.model)))
     return [name for name in (*entry.search, *entry.factors) if name in own]
 
 
@@ -88,12 +89,12 @@ def _time(
     from trainables import device as hardware
 
     torch.set_num_threads(cpus)
-    module = task_named(task)
+    module = tasks.named(task)
     device = hardware.pick(gpu)
 
     def attempt() -> tuple[dict[str, Any], float, int]:
         before = _cpu_seconds()
-        row = module.profile(module.Config(**training), model, options, device=device, **shape)
+        row = module.profile(module.Config(**training), model, options, device, shape)
         return row, _share_of_others(before, _cpu_seconds()), hardware.other_processes_on(device)
 
     row = undisturbed(attempt)
@@ -148,7 +149,7 @@ def costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: s
     between points that are first made monotone (isotonic regression), since noise must not make a model that does less
     work look slower.
     """
-    entry, measured = ledger.spec.models[entry_name], task_module(ledger.spec).MEASURED
+    entry, measured = ledger.spec.models[entry_name], figures.measured(ledger.spec.task)
     names = speed_dimensions(entry)
     point = {name: settings[name] for name in names}
     rows = timings(ledger, entry_name, phase)
@@ -168,7 +169,7 @@ def interpolated_speed(ledger: Ledger, row: dict[str, Any]) -> float | None:
     timed = any(other["point"] == row["point"] for other in timings(ledger, row["model"], "search"))
     if row["phase"] == "profile" or timed:
         return None
-    return costs(ledger, row["model"], row["point"], "search").get(task_module(ledger.spec).SPEED)
+    return costs(ledger, row["model"], row["point"], "search").get(ledger.spec.terms.speed)
 
 
 def monotone(values: list[float]) -> np.ndarray:
@@ -187,7 +188,7 @@ def isolated(ledger: Ledger, trial: Trial, train_images: int, validation_images:
     figures = costs(ledger, trial.cell.entry, settings, trial.cell.phase)
     if not figures:
         return {}
-    task = task_module(ledger.spec)
+    task = tasks.named(ledger.spec.task)
     config = task.Config(**split_settings(ledger.spec, settings)[0])
     epochs = len(trial.rows) or trial.epochs
     training, evaluation = task.epoch_seconds(config, figures, train_images, validation_images)

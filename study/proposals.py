@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 import optuna
 
+from record import figures
 from record.pareto import pareto_mask
 from study.ledger import Cell, Ledger, Trial, cells
-from study.space.schema import OBJECTIVES
 
 
 class Proposals(Protocol):
@@ -95,7 +95,7 @@ class ConfirmProposals:
 
 def front(ledger: Ledger, trials: list[Trial]) -> list[Trial]:
     """The trials that no other one beats in every objective."""
-    maximise = [OBJECTIVES[o][0] == "maximize" for o in ledger.spec.objectives]
+    maximise = figures.maximise(ledger.spec.objectives)
     mask = pareto_mask(np.array([trial.values for trial in trials], dtype=float), maximise)
     return [trial for trial, on in zip(trials, mask, strict=True) if on]
 

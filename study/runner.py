@@ -22,12 +22,14 @@ from sqlalchemy.exc import OperationalError
 
 import models
 from record.errors import UserError
+from record.folder import StudyFolder
 from study import cluster, environment, profile, tables
 from study.ledger import Cell, Ledger, Trial, cells
 from study.proposals import ConfirmProposals, Proposals, SearchProposals, candidates
-from study.space.schema import ModelEntry, StudySpec, seconds, split_settings, task_module
+from study.space.schema import ModelEntry, StudySpec, seconds, split_settings
 from study.tuning import Desk, run
 from study.view import View
+from trainables import task as tasks
 
 TABLES_EVERY_SECONDS = 2.0
 
@@ -92,16 +94,18 @@ class _Study:
     def __init__(self, spec: StudySpec, options: Options, console: Console) -> None:
         self.spec, self.options, self.console = spec, options, console
         self.begun = time.monotonic()
-        self.task = task_module(spec)
-        self.data, self.test, source = self.task.load_data(spec.data.name, options.data_dir, **data_options(spec))
+        self.task = tasks.named(spec.task)
+        self.data, self.test, source = self.task.load_data(
+            spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
+        )
         self.facts = tables.DataFacts(source, len(self.data.train), len(self.data.validation))
         for entry in spec.models.values():
             self._check(entry)
 
     def _check(self, entry: ModelEntry) -> None:
         """Everything that can stop a model's trials is tried before the first one."""
-        for size in entry.values("train_size") if "train_size" in entry.names() else [None]:
-            self.task.check_train_size(self.data, size)
+        for size in entry.values("train_size") if "train_size" in entry.names() else []:
+            self.task.check_train_size(self.data, None if size is None else int(size))
         fixed = {name: entry.values(name)[0] for name in entry.names()}
         _, model_options = split_settings(self.spec, fixed)
         models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
@@ -123,7 +127,7 @@ class _Study:
         if not (self.options.folder / "study.yaml").exists():
             return False
         with Ledger(self.options.folder, self.spec, self.options.storage) as self.ledger:
-            chosen = candidates(self.ledger, self.task.METRIC)
+            chosen = candidates(self.ledger, self.spec.terms.validation)
             left = {
                 "profile": bool(self._untimed()),
                 "search": not SearchProposals(self.ledger).done,
@@ -154,9 +158,9 @@ class _Study:
                     "source": self.facts.source, "train": self.facts.train_images,
                     "validation": self.facts.validation_images, "test": len(self.test),
                 } | self.task.describe(self.data)  # fmt: skip
-                self.task.keep(folder, self.data, self.test)
+                self.task.keep(StudyFolder(folder), self.data, self.test)
                 environment.write(folder, self.environment)
-                self.refs = {"search": ray.put(self.data), "test": ray.put(self.test)}
+                self.refs: dict[str, ray.ObjectRef[Any]] = {"search": ray.put(self.data), "test": ray.put(self.test)}
                 try:
                     yield
                 finally:
@@ -222,7 +226,7 @@ class _Study:
 
     def confirm(self) -> bool:
         """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
-        chosen = candidates(self.ledger, self.task.METRIC)
+        chosen = candidates(self.ledger, self.spec.terms.validation)
         if "profile" in self.spec.phases:
             for candidate in chosen:
                 settings = self.ledger.settings(candidate)
@@ -248,7 +252,7 @@ class _Study:
             return True
         written = 0.0
 
-        with View(self.console, self.ledger, phase, self.task.METRIC, total) as view:
+        with View(self.console, self.ledger, phase, self.spec.terms.validation, total) as view:
 
             def changed(trial: Trial) -> None:
                 nonlocal written
@@ -259,7 +263,9 @@ class _Study:
                     tables.write(self.ledger, self.facts)
                     written = time.monotonic()
 
-            desk = Desk(self.ledger, proposals, self.task.METRIC, self._values, changed, cluster.slots(self.spec))
+            desk = Desk(
+                self.ledger, proposals, self.spec.terms.validation, self._values, changed, cluster.slots(self.spec)
+            )
             finished = run(desk, self.refs, self.options.reuse_workers)
         tables.write(self.ledger, self.facts)
         return finished
@@ -273,7 +279,7 @@ class _Study:
 
     def _keep_checkpoints(self) -> None:
         """Remove the checkpoints that neither resume nor export needs: those of trials that are stopped or beaten."""
-        kept = {t.name for t in candidates(self.ledger, self.task.METRIC)}
+        kept = {t.name for t in candidates(self.ledger, self.spec.terms.validation)}
         for path in (self.options.folder / "checkpoints").glob("*.pt"):  # the few that are left, not every trial
             trial = self.ledger.trials[path.stem]
             beaten = trial.state == "complete" and trial.cell.phase == "search" and trial.name not in kept
@@ -328,24 +334,20 @@ def readable(duration: float) -> str:
     return str(datetime.timedelta(seconds=round(duration)))
 
 
-def data_options(spec: StudySpec) -> dict[str, Any]:
-    """What the task's `load_data` takes beside the data's name and place."""
-    if spec.task == "translation":
-        return {"options": spec.data.text}
-    size = max(int(value) for entry in spec.models.values() for value in image_sizes(entry))
-    return {"image_size": size, "validation": spec.data.validation, "seed": spec.seed}
-
-
-def image_sizes(entry: ModelEntry) -> list[Any]:
-    """The image sizes that an entry's model may ask for."""
-    if "image_size" in entry.names():
-        return list(entry.values("image_size"))
-    return [models.config_class(entry.model)().image_size]
+def image_sizes(spec: StudySpec) -> list[int]:
+    """The image sizes that the study's models may ask for."""
+    sizes: list[int] = []
+    for entry in spec.models.values():
+        if "image_size" in entry.names():
+            sizes += [int(value) for value in entry.values("image_size")]
+        elif "image_size" in (defaults := vars(models.config_class(entry.model)())):
+            sizes.append(defaults["image_size"])
+    return sizes
 
 
 def write_spec(folder: Path, spec: StudySpec) -> None:
     """study.yaml, in one step: the resolved space, which is a space itself."""
     partial = folder / "study.yaml.partial"
-    content = spec.model_dump(mode="json", exclude_none=True)
+    content = spec.model_dump(mode="json")
     partial.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     os.replace(partial, folder / "study.yaml")

@@ -12,50 +12,13 @@ from typing import Any
 import numpy as np
 
 import models
+from record import figures
+from record.folder import StudyFolder
 from record.pareto import pareto_mask
 from study.ledger import Ledger, Trial
 from study.profile import interpolated_speed, isolated
-from study.space.schema import OBJECTIVES, StudySpec, split_settings, task_module
-
-# What an epoch measured while other trials shared the hardware says so in its name.
-CONTENDED = ("train_seconds", "eval_seconds", "train_images_per_second", "train_tokens_per_second")
-# The columns of every study, and in their midst those of its task.
-TASK_SETTINGS = {
-    "image_classification": ("lr", "train_size", "tome_ratio", "image_size"),
-    "translation": ("factor", "warmup", "dropout", "label_smoothing", "batch_tokens", "train_size"),
-}
-TASK_FIGURES = {
-    "image_classification": (
-        "inference_images_per_second", "train_images_per_second", "latency_ms", "parameters", "gflops_per_image",
-    ),
-    "translation": (
-        "inference_sentences_per_second", "train_tokens_per_second", "latency_ms", "parameters", "gflops_per_sentence",
-    ),
-}  # fmt: skip
-TASK_TESTED = {
-    "image_classification": ("test_images", "test_loss"),
-    "translation": (
-        "test_sentences", "test_loss", "test_perplexity", "test_sequence_accuracy", "val_perplexity",
-        "val_sequence_accuracy", "bleu_signature",
-    ),
-}  # fmt: skip
-
-
-def trial_columns(spec: StudySpec) -> tuple[str, ...]:
-    """The columns of trials.csv, of which more may follow."""
-    metric = task_module(spec).METRIC
-    return (
-        "trial", "model", "phase", "state", "seed", "data", "weights", *TASK_SETTINGS[spec.task], "epochs",
-        "epoch_budget", metric, _tested(metric), "val_loss", "train_seconds", "eval_seconds",
-        "contended_train_seconds_per_epoch", "contended_eval_seconds_per_epoch", *TASK_FIGURES[spec.task],
-        "peak_memory_mb", "pareto", "candidate", "cell", *TASK_TESTED[spec.task], "started", "finished", "error", "note",
-    )  # fmt: skip
-
-
-def epoch_columns(spec: StudySpec) -> tuple[str, ...]:
-    """The columns of epochs.csv, of which more may follow."""
-    metric = task_module(spec).METRIC
-    return ("trial", "model", "phase", "epoch", metric, "val_loss", "train_loss", "learning_rate")
+from study.space.schema import split_settings
+from trainables.task import config_class
 
 
 def _tested(objective: str) -> str:
@@ -74,9 +37,14 @@ class DataFacts:
 
 def write(ledger: Ledger, data: DataFacts) -> None:
     """Write the three tables, each in one step, so that a reader never sees half a file."""
-    _write(ledger.folder / "trials.csv", trial_rows(ledger, data), trial_columns(ledger.spec))
-    _write(ledger.folder / "epochs.csv", epoch_rows(ledger), epoch_columns(ledger.spec))
-    _write(ledger.folder / "profile.csv", profile_rows(ledger), ("model", "phase"))
+    rows = {
+        figures.TRIALS: trial_rows(ledger, data),
+        figures.EPOCHS: epoch_rows(ledger),
+        figures.PROFILE: profile_rows(ledger),
+    }
+    for table, content in rows.items():
+        columns = [figure.name for figure in figures.of(ledger.spec.task, table)]
+        _write(StudyFolder(ledger.folder).table(table), content, columns)
 
 
 def trial_rows(ledger: Ledger, data: DataFacts) -> list[dict[str, Any]]:
@@ -96,16 +64,19 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
     entry = ledger.spec.models[trial.cell.entry]
     settings = ledger.settings(trial)
     training, options = split_settings(ledger.spec, settings)
-    config = asdict(task_module(ledger.spec).Config(**training)) | asdict(models.config_class(entry.model)(**options))
+    config = vars(config_class(ledger.spec.task)(**training)) | asdict(models.config_class(entry.model)(**options))
     epochs = len(trial.rows)
-    last = {key: value for key, value in trial.last.items() if key not in (*CONTENDED, "epoch", "train_loss")}
+    of_epochs = {f.name for f in figures.of(ledger.spec.task, figures.EPOCHS)} - set(
+        figures.of_trials(ledger.spec.task)
+    )
+    last = {key: value for key, value in trial.last.items() if figures.contended(key) not in of_epochs}
     contended = {
         f"contended_{name}_per_epoch": sum(row[name] for row in trial.rows) / epochs
         for name in ("train_seconds", "eval_seconds")
         if epochs
     }
     return (
-        {name: config.get(name) for name in TASK_SETTINGS[ledger.spec.task]}
+        {f.name: config.get(f.name) for f in figures.of(ledger.spec.task) if f.setting}
         | settings
         | {
             "trial": trial.name,
@@ -140,7 +111,7 @@ def _with_front(ledger: Ledger, rows: list[dict[str, Any]], phase: str) -> tuple
         group: [_mean([row.get(c) for row, g in zip(rows, groups, strict=True) if g == group]) for c in columns]
         for group in dict.fromkeys(groups)
     }
-    maximise = [OBJECTIVES[o][0] == "maximize" for o in ledger.spec.objectives]
+    maximise = figures.maximise(ledger.spec.objectives)
     mask = pareto_mask(np.array(list(points.values()), dtype=float).reshape(len(points), len(columns)), maximise)
     on_front = dict(zip(points, (bool(value) for value in mask), strict=True))
     return rows, [on_front[group] for group in groups]
@@ -154,7 +125,7 @@ def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
     """One row a trial and epoch."""
     return [
         {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
-        | {f"contended_{key}" if key in CONTENDED else key: value for key, value in row.items()}
+        | {figures.contended(key): value for key, value in row.items()}
         for trial in _in_order(ledger)
         for row in trial.rows
     ]
@@ -162,7 +133,7 @@ def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
 
 def profile_rows(ledger: Ledger) -> list[dict[str, Any]]:
     """One row a timing: its settings and its figures, and the speed that the search had interpolated there."""
-    interpolated = task_module(ledger.spec).SPEED.replace("inference_", "interpolated_")
+    interpolated = ledger.spec.terms.interpolated_speed
     return [
         {"model": row["model"], "phase": row["phase"]} | row["settings"]
         | {key: value for key, value in row.items() if key not in ("point", "settings")}

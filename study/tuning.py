@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 from ray import tune
 from ray.tune.callback import Callback
@@ -73,12 +72,6 @@ class Desk:
         if "error" in row:
             self.fail(name, row["error"])
             return True
-        if predictions := row.pop("predictions", None):
-            self._save_predictions(trial, predictions)
-        if translations := row.pop("translations", None):
-            path = self.ledger.folder / "translations" / f"{trial.name}.txt"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text("\n".join(translations) + "\n", encoding="utf-8")
         self.ledger.record(trial, row)
         ended = self._conclude(trial)
         if not ended:
@@ -120,17 +113,11 @@ class Desk:
             "training": training | {"epochs": trial.epochs, "seed": trial.seed},
             "cpus": entry.resources.cpus,
             "gpus": entry.resources.gpus,
-            "checkpoint": str(self.ledger.checkpoint(trial)),
+            "folder": str(self.ledger.folder.absolute()),
             "checkpoint_seconds": spec.checkpoint_seconds,
             "rows_recorded": len(trial.rows),
             "test": trial.cell.phase == "confirm",
         }
-
-    def _save_predictions(self, trial: Trial, predictions: list[int]) -> None:
-        """One small number an image, for tests that compare models on the same images."""
-        path = self.ledger.folder / "predictions" / f"{trial.name}.npy"
-        path.parent.mkdir(exist_ok=True)
-        np.save(path, np.array(predictions, dtype=np.uint8 if max(predictions) < 256 else np.uint16))
 
 
 class _LedgerSearcher(Searcher):

@@ -15,7 +15,6 @@ from rich.text import Text
 from study.ledger import Ledger, Trial
 from study.profile import costs
 from study.proposals import best_of_each_model, front
-from study.space.schema import task_module
 
 
 class View:
@@ -58,7 +57,7 @@ class View:
         head = Text(f"{self.phase}: {len(trials)}/{self.total} trials begun ({counts}); {self._expected_end()}")
         complete = [trial for trial in trials if trial.state == "complete"]
         on_front = {trial.name for trial in front(self.ledger, complete)} if complete else set()
-        speed = task_module(self.ledger.spec).SPEED
+        speed = self.ledger.spec.terms.speed
         table = Table(
             "model",
             self.metric,

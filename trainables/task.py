@@ -11,12 +11,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
-
-import torch
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from record import tasks
 from record.folder import StudyFolder
+
+if TYPE_CHECKING:
+    import torch
 
 Scalar = bool | int | float | str
 Settings = Mapping[str, Scalar | None]
@@ -126,7 +128,20 @@ class Task(Protocol[C, O, D, T]):
         """Time one model on made-up data: the figures that `record.figures` marks as measured, and how they came about."""
 
 
+def config_class(name: str) -> type[TrainingConfig]:
+    """The training Config of a task, without importing torch. Raises UserError for an unknown task."""
+    return cast("type[TrainingConfig]", _module(name, "config").Config)
+
+
+def data_options_class(name: str) -> type[object]:
+    """The DataOptions of a task, without importing torch. Raises UserError for an unknown task."""
+    return cast("type[object]", _module(name, "config").DataOptions)
+
+
 def named(name: str) -> Task[TrainingConfig, object, SearchData, Sized]:
     """The task's code. Its own classes are opaque to whoever asks by name. Raises UserError for an unknown task."""
-    module = importlib.import_module(f"trainables.{tasks.terms(name).name}.task")
-    return cast("Task[TrainingConfig, object, SearchData, Sized]", module)
+    return cast("Task[TrainingConfig, object, SearchData, Sized]", _module(name, "task"))
+
+
+def _module(task: str, part: str) -> ModuleType:
+    return importlib.import_module(f"trainables.{tasks.terms(task).name}.{part}")

@@ -1,15 +1,14 @@
 """The thin Ray Tune Trainable around an epoch loop: resets, checkpoints, and failures as rows.
 
 A trial's config (made by study/tuning.py) holds: trial, task, model, options, weights, training (the fields of the
-task's Config), cpus, gpus, checkpoint (an absolute path), checkpoint_seconds, rows_recorded, test (evaluate the test
+task's Config), cpus, gpus, folder (of the study, absolute), checkpoint_seconds, rows_recorded, test (evaluate the test
 split after the last epoch).
 """
 
 from __future__ import annotations
 
-import importlib
-import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,12 @@ import ray._raylet
 import torch
 from ray import tune
 
+from record import contents
+from record.contents import Checkpoint
+from record.errors import one_line
+from record.folder import StudyFolder
 from trainables import device as hardware
+from trainables import task as tasks
 
 
 class StudyTrial(tune.Trainable):
@@ -65,7 +69,7 @@ class StudyTrial(tune.Trainable):
 
     def _start(self) -> None:
         config = self.settings
-        task = importlib.import_module(f"trainables.{config['task']}.task")
+        task = tasks.named(config["task"])
         torch.set_num_threads(max(1, int(config["cpus"])))
         device = hardware.pick(config["gpus"])
         if device.type == "cuda" and 0 < config["gpus"] < 1:
@@ -73,34 +77,32 @@ class StudyTrial(tune.Trainable):
         training = task.Config(**config["training"])
         data = ray.get(self.data["search"])
         self.loop = task.Loop(training, config["model"], config["options"], config["weights"], data, device)
-        path = Path(config["checkpoint"])
+        path = self._folder().checkpoint(config["trial"])
         if path.exists():
-            state = torch.load(path, map_location=device, weights_only=True)
-            self.loop.load_state_dict(state["loop"])
-            self.rows = state["rows"]
+            state = contents.read_checkpoint(path, partial(torch.load, map_location=device, weights_only=True))
+            self.loop.load_state_dict(state.loop)
+            self.rows = state.rows
 
     def _epoch(self) -> dict[str, Any]:
         row: dict[str, Any] = self.loop.run_epoch()
         last = self.loop.epoch >= self.loop.config.epochs
         if last and self.settings["test"]:
-            tested = self.loop.test(ray.get(self.data["test"]))
-            row |= {key: value.tolist() if hasattr(value, "tolist") else value for key, value in tested.items()}
+            row |= self.loop.test(ray.get(self.data["test"]), self._folder(), self.settings["trial"])
         self.rows.append(row)
         self.unsaved = True
         if last or time.monotonic() - self.saved_at >= self.settings["checkpoint_seconds"]:
             self._save()
         return row
 
+    def _folder(self) -> StudyFolder:
+        return StudyFolder(Path(self.settings["folder"]))
+
     def _save(self) -> None:
         """Write the loop and its rows in one atomic step; a full disk costs the checkpoint, not the trial."""
-        path = Path(self.settings["checkpoint"])
-        partial = path.with_suffix(".partial")
+        path = self._folder().checkpoint(self.settings["trial"])
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"loop": self.loop.state_dict(), "rows": self.rows}, partial)
-            os.replace(partial, path)
+            contents.write_checkpoint(path, Checkpoint(self.loop.state_dict(), self.rows), torch.save)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
-            partial.unlink(missing_ok=True)
             self.rows[-1]["note"] = f"checkpoint not written: {_reason(error)}"
         self.unsaved = False
         self.saved_at = time.monotonic()
@@ -108,5 +110,5 @@ class StudyTrial(tune.Trainable):
 
 def _reason(error: BaseException) -> str:
     """One line: the error's class unless its message speaks for itself, and its message."""
-    message = " ".join(str(error).split())[:300]
+    message = one_line(error, 300)
     return message if isinstance(error, ArithmeticError) else f"{type(error).__name__}: {message}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 import models
 from record.errors import UserError, nearest
-from study.space.schema import ModelEntry, Range, Scalar, StudySpec, task_module
+from record.settings import types
+from study.space.schema import ModelEntry, Range, Scalar, StudySpec
+from trainables.task import config_class
 
 
 def check_models(spec: StudySpec, where: str) -> None:
@@ -26,9 +26,8 @@ def check_models(spec: StudySpec, where: str) -> None:
 
 def _types(spec: StudySpec, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Name -> type of what may be set in (the training Config, the model's Config)."""
-    task = task_module(spec)
-    training = _field_types(task.Config, without={"epochs", "seed"})
-    return training, _field_types(models.config_class(model), without=set(task.FROM_DATA))
+    training = types(config_class(spec.task))
+    return {n: t for n, t in training.items() if n not in ("epochs", "seed")}, types(models.config_class(model))
 
 
 def _check_names(spec: StudySpec, entry: ModelEntry, at: str) -> None:
@@ -42,12 +41,12 @@ def _check_names(spec: StudySpec, entry: ModelEntry, at: str) -> None:
             f"models for it: {', '.join(fitting)}"
         )
     training, own = _types(spec, entry.model)
-    types = own | training
+    known = own | training
     for name in entry.names():
-        if name not in types:
-            valid = {*types, *(ModelEntry.model_fields if name in entry.settings else ())}
+        if name not in known:
+            valid = {*known, *(ModelEntry.model_fields if name in entry.settings else ())}
             raise UserError(f"{at}.{name}: unknown key for model '{entry.model}'; {nearest(name, valid)}")
-        _coerce(entry, name, types[name], f"{at}.{name}")
+        _coerce(entry, name, known[name], f"{at}.{name}")
 
 
 def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
@@ -61,7 +60,7 @@ def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
     for name, settings in tried or [("model", first)]:
         options: dict[str, Any] = {key: value for key, value in settings.items() if key in own}
         try:
-            task_module(spec).Config(**{key: value for key, value in settings.items() if key in training})
+            config_class(spec.task)(**{key: value for key, value in settings.items() if key in training})
             if options not in built:
                 built.append(options)
                 with torch.device("meta"):  # shapes are checked, nothing is computed
@@ -70,11 +69,6 @@ def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
             # A wrong first value is met while another name is tried; the message begins with the field that it is about.
             about = str(error).partition(" ")[0]
             raise UserError(f"{at}.{about if about in settings else name}: {error}") from error
-
-
-def _field_types(config: type, without: set[str]) -> dict[str, Any]:
-    hints = typing.get_type_hints(config)
-    return {f.name: hints[f.name] for f in dataclasses.fields(config) if f.name not in without}
 
 
 def _coerce(entry: ModelEntry, name: str, kind: Any, where: str) -> None:

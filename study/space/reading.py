@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from record.errors import UserError, nearest
 from study.space.schema import Confirm, Data, EarlyStopping, Range, Resources, StudySpec
-from trainables.data.text.text_data import TextOptions
+from trainables.data.text.options import TextOptions
 
 SPACES = Path(__file__).parents[1] / "spaces"
 

@@ -8,48 +8,25 @@ entry says otherwise. In an entry, `search` and `factors` hold dimensions, and e
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import itertools
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from record import figures, tasks
 from record.errors import nearest
-from trainables.data.text.text_data import TextOptions
+from record.settings import settable
+from record.tasks import Terms
+from trainables.task import config_class, data_options_class
 
 Scalar = bool | int | float | str
-
-# Objective -> (direction, does it need the profile phase?)
-_SHARED = {
-    "val_loss": ("minimize", False),
-    "train_seconds": ("minimize", True),
-    "peak_memory_mb": ("minimize", True),
-}
-TASK_OBJECTIVES = {
-    "image_classification": {
-        "val_accuracy": ("maximize", False),
-        "inference_images_per_second": ("maximize", True),
-        "train_images_per_second": ("maximize", True),
-        "gflops_per_image": ("minimize", True),
-        **_SHARED,
-    },
-    "translation": {
-        "val_bleu": ("maximize", False),
-        "inference_sentences_per_second": ("maximize", True),
-        "train_tokens_per_second": ("maximize", True),
-        "gflops_per_sentence": ("minimize", True),
-        **_SHARED,
-    },
-}
-OBJECTIVES = {name: value for objectives in TASK_OBJECTIVES.values() for name, value in objectives.items()}
 
 
 def default_objectives(task: str) -> list[str]:
     """What a space that names none is searched for: quality, speed, and the cost of training."""
-    quality, speed, *_ = TASK_OBJECTIVES[task]
-    return [quality, speed, "train_seconds"]
+    terms = tasks.terms(task)
+    return [terms.validation, terms.speed, "train_seconds"]
 
 
 # What --resume may change: none of it changes what the finished trials mean.
@@ -139,11 +116,12 @@ class ModelEntry(Entry):
         return [dict(zip(self.factors, row, strict=True)) for row in itertools.product(*self.factors.values())]
 
 
-class Data(Strict):
+class Data(BaseModel):
+    """The data set; every key besides `name` is a field of the task's DataOptions."""
+
+    model_config = ConfigDict(extra="allow")
+
     name: str
-    # Share of the training images, or their number from 1 up; translation data bring their own split.
-    validation: float | None = Field(None, gt=0)
-    text: TextOptions | None = None  # of the task translation
 
 
 class EarlyStopping(Strict):
@@ -165,10 +143,10 @@ class StudySpec(Strict):
     cost: str = ""
     hardware: str = ""
     cpu_space: str | None = None  # the space to take on a machine without a GPU
-    task: Literal["image_classification", "translation"] = "image_classification"
+    task: str = tasks.DEFAULT
     data: Data
     objectives: list[str] = Field(
-        default_factory=lambda given: default_objectives(given.get("task", "image_classification")), min_length=1
+        default_factory=lambda given: default_objectives(given.get("task", tasks.DEFAULT)), min_length=1
     )
     phases: list[Literal["profile", "search", "confirm"]] = Field(["profile", "search", "confirm"], min_length=1)
     trials: int = Field(8, ge=1)  # a cell
@@ -181,13 +159,13 @@ class StudySpec(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> StudySpec:
-        known = TASK_OBJECTIVES[self.task]
+        known = figures.objectives(self.task)
         for objective in self.objectives:
             if objective not in known:
                 raise ValueError(f"objectives: unknown '{objective}'; {nearest(objective, known)}")
-            if known[objective][1] and "profile" not in self.phases:
+            if known[objective].alone and "profile" not in self.phases:
                 raise ValueError(f"objectives: '{objective}' comes from the phase 'profile', which phases leaves out")
-        quality = next(iter(known))
+        quality = self.terms.validation
         if not any(o in (quality, "val_loss") for o in self.objectives):
             raise ValueError(f"objectives: name {quality} or val_loss: without one nothing is learnt")
         self._check_data()
@@ -202,15 +180,22 @@ class StudySpec(Strict):
         return self
 
     def _check_data(self) -> None:
-        """Give the task's own part of `data` its defaults; ValueError for the other task's."""
-        if self.task == "translation":
-            if self.data.validation is not None:
-                raise ValueError("data.validation: translation data bring their own validation split; leave it out")
-            self.data.text = self.data.text or TextOptions()
-        else:
-            if self.data.text is not None:
-                raise ValueError("data.text: belongs to the task translation; leave it out")
-            self.data.validation = self.data.validation or 0.2
+        """Give the task's own part of `data` its types and defaults."""
+        adapter: TypeAdapter[Any] = TypeAdapter(data_options_class(self.task))
+        unknown = set(self.data.model_extra or {}) - set(settable(data_options_class(self.task)))
+        for key in sorted(unknown):
+            raise ValueError(f"data.{key}: unknown key for the task {self.task}; leave it out")
+        options = adapter.validate_python(self.data.model_extra or {})
+        self.data = Data(name=self.data.name, **adapter.dump_python(options))
+
+    @property
+    def terms(self) -> Terms:
+        """The terms in which the study's task is reported."""
+        return tasks.terms(self.task)
+
+    def data_options(self) -> object:
+        """The DataOptions of the task."""
+        return TypeAdapter(data_options_class(self.task)).validate_python(self.data.model_extra or {})
 
 
 def seconds(text: str) -> float:
@@ -222,18 +207,9 @@ def seconds(text: str) -> float:
     return hours * 3600 + minutes * 60 + secs
 
 
-def task_module(spec: StudySpec) -> Any:
-    """The plain-torch module of the spec's task: its training Config, data loading and Loop."""
-    return task_named(spec.task)
-
-
-def task_named(task: str) -> Any:
-    return importlib.import_module(f"trainables.{task}.task")
-
-
 def split_settings(spec: StudySpec, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings -> (those of the training Config, those of the model's Config)."""
-    training_fields = {f.name for f in dataclasses.fields(task_module(spec).Config)}
+    training_fields = set(settable(config_class(spec.task)))
     training = {k: v for k, v in values.items() if k in training_fields}
     return training, {k: v for k, v in values.items() if k not in training_fields}
 

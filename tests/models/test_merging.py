@@ -17,8 +17,10 @@ import models
 from analysis.use.merges import borders, mean_colours
 from analysis.use.merging_model import merging_model
 from analysis.use.samples import kept
-from trainables import samples
+from record import contents
+from record.folder import StudyFolder
 from trainables.data.images import Images
+from trainables.image_classification.data import Data, keep, sample
 
 OPTIONS = {
     "architecture": "vit_tiny_patch16_224", "image_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 3,
@@ -51,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
         torch.manual_seed(0)
         network = models.build(str(entry.get("model", trial.split("-")[0])), num_classes=3, **options)
         torch.save({"loop": {"model": network.state_dict()}}, study / "checkpoints" / f"{trial}.pt")
-    samples.write(study / samples.FILE, {"validation": noise(6), "test": noise(9)})
+    keep(StudyFolder(study), Data(tuple(CLASSES), noise(6), noise(6)), noise(9))
     return study
 
 
@@ -145,23 +147,21 @@ def test_what_cannot_be_done_is_one_line(ask, folder: Path, arguments: list[str]
 
 
 def test_a_study_without_images_says_what_to_give(ask, folder: Path) -> None:
-    (folder / samples.FILE).unlink()
+    StudyFolder(folder).samples.unlink()
     status, _, err = ask("merges", folder)
     assert status == 2 and "--images" in err
 
 
-def test_samples_are_balanced_where_not_all_fit_and_written_once(tmp_path: Path) -> None:
-    path = tmp_path / samples.FILE
+def test_samples_are_balanced_where_not_all_fit() -> None:
     fits_six = 6 * 16 * 16 * 3 / 1e6
-    samples.write(path, {"validation": noise(5), "test": noise(30)}, most_mb=fits_six)
-    found = kept(tmp_path)
-    assert (found["validation"].images == noise(5).images).all() and found["validation"].labels.tolist() == [
-        0,
-        1,
-        2,
-        0,
-        1,
-    ]
-    assert len(found["test"].images) == 6 and np.bincount(found["test"].labels).tolist() == [2, 2, 2]
-    samples.write(path, {"validation": noise(8), "test": noise(8)})
-    assert len(kept(tmp_path)["validation"].images) == 5
+    few, many = sample(noise(5), max_mb=fits_six), sample(noise(30), max_mb=fits_six)
+    assert (few.images == noise(5).images).all() and few.labels.tolist() == [0, 1, 2, 0, 1]
+    assert len(many.images) == 6 and np.bincount(many.labels).tolist() == [2, 2, 2]
+
+
+def test_samples_are_written_once(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    keep(folder, Data(tuple(CLASSES), noise(5), noise(5)), noise(9))
+    keep(folder, Data(tuple(CLASSES), noise(8), noise(8)), noise(8))
+    assert len(contents.read_samples(folder)["validation"].images) == 5
+    assert (contents.read_samples(folder)["test"].images == noise(9).images).all()

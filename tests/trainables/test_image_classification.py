@@ -20,7 +20,8 @@ from models.inputs.preprocessing import prepare
 from trainables.data import DataError
 from trainables.data.images import Images
 from trainables.image_classification.augmentation import augment
-from trainables.image_classification.task import Config, Data, Loop, check_train_size, learning_rate, load_data, profile
+from trainables.image_classification.loop import learning_rate
+from trainables.image_classification.task import Config, Data, DataOptions, Loop, check_train_size, load_data, profile
 from trainables.timing import measure
 from trainables.training import Diverged
 
@@ -115,14 +116,14 @@ def test_accumulation_computes_the_same_step(data: Data) -> None:
 
 def test_out_of_memory_halves_the_micro_batch_and_goes_on(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     some = loop(data)
-    real = some._logits
+    real = some.logits
 
     def limited(images: torch.Tensor) -> torch.Tensor:
         if some.model.training and len(images) > 10:
             raise torch.OutOfMemoryError("no room")
         return real(images)
 
-    monkeypatch.setattr(some, "_logits", limited)
+    monkeypatch.setattr(some, "logits", limited)
     row = some.run_epoch()
     assert row["accumulation"] == 4  # 30 images a batch: 15 are still too many, 8 fit
     assert row["note"] == "out of memory: batches of 32 are computed in 4 parts"
@@ -136,14 +137,14 @@ def test_out_of_memory_in_the_middle_of_a_training_changes_nothing_but_the_parts
     options = SCRATCH | {"dropout": 0.0}
     roomy, tight = (Loop(Config(**fields), "scratch_vit", options, "none", data, CPU) for _ in range(2))
     # The first step fits; the second one neither whole nor, after its first half, in halves.
-    real, fits = tight._logits, iter([True, False, True, False])
+    real, fits = tight.logits, iter([True, False, True, False])
 
     def limited(images: torch.Tensor) -> torch.Tensor:
         if tight.model.training and not next(fits, True):
             raise torch.OutOfMemoryError("no room")
         return real(images)
 
-    monkeypatch.setattr(tight, "_logits", limited)
+    monkeypatch.setattr(tight, "logits", limited)
     a, b = roomy.run_epoch(), tight.run_epoch()
     assert b["accumulation"] == 4 and "note" not in a
     assert math.isclose(a["train_loss"], b["train_loss"], rel_tol=1e-5)
@@ -155,14 +156,14 @@ def test_out_of_memory_in_the_middle_of_a_training_changes_nothing_but_the_parts
 def test_out_of_memory_in_the_evaluation_halves_its_batch(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     some = loop(data)
     whole = some.evaluate(data.validation)
-    real = some._logits
+    real = some.logits
 
     def limited(images: torch.Tensor) -> torch.Tensor:
         if len(images) > 10:
             raise torch.OutOfMemoryError("no room")
         return real(images)
 
-    monkeypatch.setattr(some, "_logits", limited)
+    monkeypatch.setattr(some, "logits", limited)
     accuracy, loss, predicted = some.evaluate(data.validation)
     assert accuracy == whole[0] and math.isclose(loss, whole[1], rel_tol=1e-5) and (predicted == whole[2]).all()
 
@@ -255,13 +256,13 @@ def test_preparing_normalises_each_channel_and_resizes_as_torch_does() -> None:
 
 
 def test_the_search_never_holds_the_test_split() -> None:
-    searched, test, source = load_data("digits", Path("data"), 16, 0.2, seed=0)
+    searched, test, source = load_data("digits", Path("data"), DataOptions(), [8, 16], seed=0)
     assert source == "digits (scikit-learn)"
     seen = {image.tobytes() for image in np.concatenate([searched.train.images, searched.validation.images])}
     assert len(searched.train.labels) + len(searched.validation.labels) == 1438 and len(test.labels) == 359
     assert sum(image.tobytes() in seen for image in test.images) <= 2  # two scans of the whole set are twins
     with pytest.raises(DataError, match="leave none"):
-        load_data("digits", Path("data"), 16, 1438, seed=0)
+        load_data("digits", Path("data"), DataOptions(1438), [16], seed=0)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_a_timing_is_the_median_of_repeats_with_its_quartiles() -> None:
 def test_a_profile_knows_parameters_and_flops() -> None:
     """One linear map of p patches of 3*4*4 values to width 16 and so on, counted by hand for the projection alone."""
     options = SCRATCH | {"depth": 1}
-    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, image_shape=(8, 8, 3), classes=4)
+    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, {"image_shape": (8, 8, 3), "classes": 4})
     model = Loop(Config(), "scratch_vit", options, "none", _tiny(), CPU).model
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     projection = 2 * 16 * 48 * 16  # 16 patches of 48 values, each to 16

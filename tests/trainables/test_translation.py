@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 
 from models.inputs.text import BEGIN, END, PADDING
 from models.outputs.decoding import Search
+from record import figures
+from record.folder import StudyFolder
+from record.tasks import TRANSLATION
 from trainables.data import DataError
 from trainables.data.text.text_data import Pairs, Sentences, TextOptions, from_lines
 from trainables.training import Diverged
 from trainables.translation.batching import buckets, collate, fixed_size, padded_lengths
 from trainables.translation.formulas import learning_rate, smoothed_entropy
 from trainables.translation.task import (
-    MEASURED,
-    SPEED,
     Config,
     Data,
+    DataOptions,
     Loop,
     check_train_size,
     epoch_seconds,
@@ -88,7 +90,7 @@ def test_the_seed_decides_everything_and_another_seed_something_else(data: Data)
     assert not same(weights(runs[0]), weights(runs[1]))
 
 
-def test_it_learns_what_can_be_learnt(data: Data) -> None:
+def test_it_learns_what_can_be_learnt(data: Data, tmp_path: Path) -> None:
     """A letter for a letter: the tiny set is overfitted, and the rule carries over to sentences not seen."""
     config = Config(factor=0.5, warmup=100, cooldown=0.5, epochs=60, batch_tokens=60, label_smoothing=0.0)
     some = Loop(config, MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
@@ -100,7 +102,9 @@ def test_it_learns_what_can_be_learnt(data: Data) -> None:
     assert all("version:" in row["bleu_signature"] for row in rows)
     for key in ("train_seconds", "eval_seconds", "train_tokens_per_second", "peak_memory_mb", "learning_rate"):
         assert all(row[key] > 0 for row in rows)
-    tested = some.test(data.validation)
+    tested = some.test(data.validation, StudyFolder(tmp_path), "small-000")
+    written = StudyFolder(tmp_path).translations("small-000").read_text(encoding="utf-8")
+    assert written.splitlines() == some.translate(data.validation)
     assert tested["test_bleu"] == rows[-1]["val_bleu"] and tested["test_sentences"] == 24
     assert some.translate(data.validation, Search(3)) == some.translate(data.validation, Search(3, cached=False))
 
@@ -108,7 +112,7 @@ def test_it_learns_what_can_be_learnt(data: Data) -> None:
 def test_a_group_of_batches_has_the_gradient_of_their_tokens_mean(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     some = Loop(Config(accumulation=2, warmup=10, bfloat16=False), MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
     steps: list[list[torch.Tensor]] = []
-    monkeypatch.setattr(some, "_optimise", lambda rate: steps.append(_take_gradients(some)))
+    monkeypatch.setattr(some, "optimise", lambda rate: steps.append(_take_gradients(some)))
     batches = [np.arange(0, 10), np.arange(10, 30), np.arange(30, 96), np.arange(0, 5)]
     list(some._steps(batches))
     groups = [[0], [1, 2], [3]]  # the first by itself, then by two, and what is left
@@ -116,7 +120,7 @@ def test_a_group_of_batches_has_the_gradient_of_their_tokens_mean(data: Data, mo
     for group, gradients in zip(groups, steps, strict=True):
         together = np.concatenate([batches[i] for i in group])
         batch = collate(data.train, together, 0, CPU)
-        (some._loss(batch, 0.1) / len(batch.labels)).backward()
+        (some.loss(batch, 0.1) / len(batch.labels)).backward()
         for expected, got in zip(_take_gradients(some), gradients, strict=True):
             assert torch.allclose(expected, got, atol=1e-6)
 
@@ -225,28 +229,32 @@ def test_a_setting_out_of_its_bounds_is_named(field: str, value: object) -> None
 
 
 def test_a_profile_times_step_and_decoding(data: Data) -> None:
-    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, device=CPU, **shape(data))
+    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, CPU, shape(data))
     some = loop(data)
     assert shape(data) == {"source_vocabulary": 10, "target_vocabulary": 10, "source_tokens": 4, "target_tokens": 4}
     assert row["parameters"] == sum(p.numel() for p in some.model.parameters()) and row["batch"] == 4
     assert row["train_pairs_per_second"] == pytest.approx(4 / row["train_step_seconds"])
     assert row["train_tokens_per_second"] == pytest.approx(20 / row["train_step_seconds"])  # 4 tokens and the end
-    assert row["inference_sentences_per_second_q1"] <= row[SPEED] <= row["inference_sentences_per_second_q3"]
+    assert (
+        row["inference_sentences_per_second_q1"] <= row[TRANSLATION.speed] <= row["inference_sentences_per_second_q3"]
+    )
     # Twice the multiplications of one sentence through the encoder, counted by hand; the decoder adds more.
     encoder = 2 * 5 * (4 * 32 * 32 + 2 * 32 * 64)
     assert encoder < 1e9 * row["gflops_per_sentence"] < 40 * encoder
-    assert set(MEASURED) <= set(row)
-    assert epoch_seconds(Config(), row, 96, 24) == pytest.approx((96 / row["train_pairs_per_second"], 24 / row[SPEED]))
+    assert set(figures.measured(TRANSLATION.name)) <= set(row)
+    assert epoch_seconds(Config(), row, 96, 24) == pytest.approx(
+        (96 / row["train_pairs_per_second"], 24 / row[TRANSLATION.speed])
+    )
     assert epoch_seconds(Config(train_size=48), row, 96, 24)[0] == pytest.approx(48 / row["train_pairs_per_second"])
 
 
 @pytest.mark.slow
-def test_reversal_is_solved() -> None:
-    data, test, _ = load_data("reversal", Path("data"), TextOptions())
+def test_reversal_is_solved(tmp_path: Path) -> None:
+    data, test, _ = load_data("reversal", Path("data"), DataOptions())
     torch.set_num_threads(2)
     config = Config(factor=0.5, warmup=200, cooldown=0.5, epochs=10, batch_tokens=1000, label_smoothing=0.0)
     options = {"layers": 2, "width": 64, "feed_forward": 128, "heads": 4, "dropout": 0.0, "norm": "pre"}
     some = Loop(config, MODEL, options, "none", data, CPU)
     for _ in range(10):
         some.run_epoch()
-    assert some.test(test)["test_sequence_accuracy"] >= 0.99
+    assert some.test(test, StudyFolder(tmp_path), "small-000")["test_sequence_accuracy"] >= 0.99

@@ -148,7 +148,7 @@ def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
     (broken / "test.src").rename(broken / "test.src.gz")
     with pytest.raises(DataError, match=r"test\.src\.gz: cannot be read"):
         load(broken)
-    with pytest.raises(DataError, match=r"data\.text\.min_frequency must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"^min_frequency must be 1 or more, got 0"):
         TextOptions(min_frequency=0)
     with pytest.raises(DataError, match="no train pair has 1 to 1 tokens"):
         load(write(tmp_path / "long"), max_tokens=1)

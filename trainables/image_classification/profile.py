@@ -5,8 +5,8 @@ Nothing else may run meanwhile: that is the caller's part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,27 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables import device as hardware
 from trainables import timing
 from trainables.data.images import Images
+from trainables.image_classification.config import Config
+from trainables.image_classification.data import Data
+from trainables.image_classification.loop import Loop
+from trainables.task import Figures, Settings
 
 
-def noise(config: Any, image_shape: tuple[int, ...], classes: int) -> Any:
+def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, Any]) -> Figures:
+    """Time one model on made-up images of the data's shape (`shape` of data.py)."""
+    data = noise(config, **shape)
+    return measure(Loop(replace(config, train_size=None), model, options, "none", data, device))
+
+
+def noise(config: Config, image_shape: tuple[int, ...], classes: int) -> Data:
     """Data whose training split is one batch of the config's (or an image of each class) of random (H, W, 3) images."""
     count = max(config.batch_size, classes)
     pixels = np.random.default_rng(0).integers(0, 256, (count, *image_shape), dtype=np.uint8)
-    some = Images(pixels, np.arange(count, dtype=np.int64) % classes)
-    return SimpleNamespace(classes=tuple(map(str, range(classes))), train=some, validation=some)
+    images = Images(pixels, np.arange(count, dtype=np.int64) % classes)
+    return Data(tuple(map(str, range(classes))), images, images)
 
 
-def measure(loop: Any) -> dict[str, Any]:
+def measure(loop: Loop) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
@@ -43,8 +53,8 @@ def measure(loop: Any) -> dict[str, Any]:
 
         def classify(size: int) -> Callable[[], object]:
             pixels = np.resize(loop.data.train.images, (size, *loop.data.train.images.shape[1:]))
-            some = torch.from_numpy(pixels).to(device)
-            return lambda: loop._logits(some)
+            images = torch.from_numpy(pixels).to(device)
+            return lambda: loop.logits(images)
 
         one, best, best_batch = timing.best_batch(classify, (1, 4, 16, 64, 256), device)
         loop.forward = loop.model  # a compiled model has no operators to count

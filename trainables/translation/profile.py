@@ -5,25 +5,38 @@ Nothing else may run meanwhile: that is the caller's part.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.inputs.text import END, SPECIALS
+from models.inputs.text import END, SPECIALS, Vocabulary
 from models.outputs.decoding import translate
 from trainables import device as hardware
 from trainables import timing
 from trainables.data.text.text_data import Pairs, Sentences
+from trainables.task import Figures, Settings
 from trainables.translation.batching import collate
+from trainables.translation.config import Config
+from trainables.translation.data import Data
+from trainables.translation.loop import Loop
 
 WIDEST_BATCH = 256  # sentences decoded at once
 
 
-def noise(config: Any, source_vocabulary: int, target_vocabulary: int, source_tokens: int, target_tokens: int) -> Any:
+def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, Any]) -> Figures:
+    """Time one model on made-up sentences of the data's mean lengths (`shape` of data.py)."""
+    data = noise(config, **shape)
+    loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
+    return measure(loop, shape["source_tokens"], shape["target_tokens"])
+
+
+def noise(
+    config: Config, source_vocabulary: int, target_vocabulary: int, source_tokens: int, target_tokens: int
+) -> Data:
     """Data whose training split is one batch of the config's, of random sentences that all have the same lengths."""
     rng = np.random.default_rng(0)
     longest = max(source_tokens, target_tokens) + 1
@@ -32,16 +45,15 @@ def noise(config: Any, source_vocabulary: int, target_vocabulary: int, source_to
     def sentences(vocabulary: int, length: int) -> Sentences:
         return Sentences.of(rng.integers(len(SPECIALS), max(vocabulary, 5), (count, length)).tolist())
 
-    some = Pairs(sentences(source_vocabulary, source_tokens), sentences(target_vocabulary, target_tokens))
-    return SimpleNamespace(
-        source_vocabulary=range(source_vocabulary),
-        target_vocabulary=range(target_vocabulary),
-        train=some,
-        validation=some,
-    )
+    pairs = Pairs(sentences(source_vocabulary, source_tokens), sentences(target_vocabulary, target_tokens))
+    return Data(_vocabulary(source_vocabulary), _vocabulary(target_vocabulary), pairs, pairs)
 
 
-def measure(loop: Any, source_tokens: int, target_tokens: int) -> dict[str, Any]:
+def _vocabulary(size: int) -> Vocabulary:
+    return Vocabulary("", tuple(map(str, range(size))))
+
+
+def measure(loop: Loop, source_tokens: int, target_tokens: int) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     The training step is the real one, from token positions to the optimiser's step. Decoding goes from token positions
@@ -54,8 +66,8 @@ def measure(loop: Any, source_tokens: int, target_tokens: int) -> dict[str, Any]
     def step() -> None:
         for _ in range(config.accumulation):
             batch = collate(pairs, everything, config.pad_to, device)
-            (loop._loss(batch, config.label_smoothing) / len(batch.labels)).backward()
-        loop._optimise(1e-4)
+            (loop.loss(batch, config.label_smoothing) / len(batch.labels)).backward()
+        loop.optimise(1e-4)
 
     loop.model.train()
     trained = timing.measure(step, device)
@@ -63,7 +75,7 @@ def measure(loop: Any, source_tokens: int, target_tokens: int) -> dict[str, Any]
 
     with torch.no_grad():
         loop.model.output.bias[END] = -1e9
-    search = replace(config.search, limit=target_tokens + 1)
+    search = replace(loop.search, limit=target_tokens + 1)
     rng = np.random.default_rng(1)
 
     def decode(count: int) -> None:

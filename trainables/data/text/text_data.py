@@ -14,38 +14,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from models.inputs.text import Token, Vocabulary, tokenise
 from trainables.data import DataError, data_sets, unknown
 from trainables.data.text import cache as text_cache
+from trainables.data.text.options import TextOptions
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test",)}
 FORM = "{train,val,test}.{src,tgt}[.gz]"
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How text becomes tokens; a space gives these under `data.text`."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}  # a space's unknown keys are errors
-
-    min_frequency: int = 2  # a rarer token is unknown
-    vocabulary: str = "train"  # the splits that it is built from; "all" is for reproducing studies that did so
-    max_tokens: int = 128  # a pair with a longer sentence is skipped, and counted
-    source: str | None = None  # the files' endings, which are also the languages: de
-    target: str | None = None
-
-    def __post_init__(self) -> None:
-        for name, valid, what in (
-            ("min_frequency", self.min_frequency >= 1, "1 or more"),
-            ("vocabulary", self.vocabulary in ("train", "all"), "'train' or 'all'"),
-            ("max_tokens", self.max_tokens >= 1, "1 or more"),
-        ):
-            if not valid:
-                raise DataError(f"data.text.{name} must be {what}, got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,82 @@
+"""The data of image classification, as a study uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from record import contents
+from record.folder import StudyFolder
+from trainables.data import DataError
+from trainables.data.images import Images, load
+from trainables.data.images.splits import subset, validation_split
+from trainables.image_classification.config import DataOptions
+
+MAX_SAMPLE_MB = 32.0  # per split in samples.npz: all of CIFAR-10's test images, a few hundred of 224 pixels
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a search may see: training and validation images. The test split is kept apart from it."""
+
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images
+
+
+def load_data(
+    name: str, data_dir: Path, options: DataOptions, image_sizes: Sequence[int], seed: int
+) -> tuple[Data, Images, str]:
+    """(training and validation images, test images, what was really read); decoded for the largest of the sizes.
+
+    Raises DataError.
+    """
+    whole = load(name, data_dir, max(image_sizes), seed)
+    labels, validation = whole.train.labels, options.validation
+    count = round(validation * len(labels)) if validation < 1 else int(validation)
+    if count >= len(labels):
+        raise DataError(f"data.validation: {count} of {len(labels)} training images leave none to train on")
+    train, held_out = validation_split(labels, count, seed)
+    return Data(whole.classes, _take(whole.train, train), _take(whole.train, held_out)), whole.test, whole.source
+
+
+def check_train_size(data: Data, train_size: int | None) -> None:
+    """DataError if there are fewer than `train_size` training images."""
+    if train_size is not None:
+        subset(data.train.labels, train_size, seed=0)
+
+
+def model_options(data: Data) -> dict[str, int]:
+    """The fields of a model's Config that the data decide."""
+    return {"num_classes": len(data.classes)}
+
+
+def shape(data: Data) -> dict[str, object]:
+    """What `profile` must know of the data."""
+    return {"image_shape": data.train.images.shape[1:], "classes": len(data.classes)}
+
+
+def describe(data: Data) -> dict[str, object]:
+    """What environment.json says about the data besides their sizes."""
+    return {"classes": list(data.classes), "decoded_size": data.train.images.shape[1]}
+
+
+def keep(folder: StudyFolder, data: Data, test: Images) -> None:
+    """Write the test labels, and images to look at models with after the study, when the data may lie elsewhere."""
+    contents.write_predictions(folder.labels, test.labels)
+    if not folder.samples.exists():
+        contents.write_samples(folder, {"validation": sample(data.validation), "test": sample(test)})
+
+
+def sample(images: Images, max_mb: float = MAX_SAMPLE_MB) -> contents.Sample:
+    """As many images as fit into `max_mb`, class-balanced where not all do."""
+    fitting = max(1, int(max_mb * 1e6 / images.images[0].nbytes))
+    chosen = np.sort(subset(images.labels, min(fitting, len(images)), seed=0))
+    return contents.Sample(images.images[chosen], images.labels[chosen])
+
+
+def _take(images: Images, indices: np.ndarray) -> Images:
+    return Images(images.images[indices], images.labels[indices])

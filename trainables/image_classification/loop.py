@@ -1,0 +1,238 @@
+"""The epoch loop of one image classifier. Plain torch, no ray.
+
+loop = Loop(Config(lr=1e-3, train_size=500), "resnet18", {"image_size": 32}, "none", data, torch.device("cpu"))
+while loop.epoch < loop.config.epochs:
+    print(loop.run_epoch())
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import models
+from models.inputs.preprocessing import prepare
+from models.layers.precision import has_bfloat16
+from record import contents
+from record.folder import StudyFolder
+from trainables import device as hardware
+from trainables.data.images import Images
+from trainables.data.images.splits import subset
+from trainables.image_classification.augmentation import augment
+from trainables.image_classification.config import Config
+from trainables.image_classification.data import Data, model_options
+from trainables.task import Figures, Settings
+from trainables.training import Diverged, hash_seed
+
+EVAL_BATCH = 256
+
+
+def learning_rate(step: int, config: Config, steps_per_epoch: int) -> float:
+    """Linear warm-up over `warmup_epochs`, then half a cosine down to 0 at the end (arXiv 1608.03983)."""
+    total = config.epochs * steps_per_epoch
+    warmup = min(round(config.warmup_epochs * steps_per_epoch), total - 1)
+    if step < warmup:
+        return config.lr * (step + 1) / (warmup + 1)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+class Loop:
+    """One training: model, optimiser, schedule and epoch, which `state_dict` saves whole.
+
+    Every random number of an epoch follows from (seed, epoch), so a loop that is stopped after an epoch and loaded
+    again goes on bit for bit as if it had not been stopped, without any generator's state being kept.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: str,
+        options: Settings,
+        weights: str,
+        data: Data,
+        device: torch.device,
+    ) -> None:
+        """model: a file of models/; options: fields of its Config; weights: 'none', 'pretrained' or a file."""
+        self.config, self.data, self.device = config, data, device
+        size = config.train_size or len(data.train.labels)
+        self.indices = subset(data.train.labels, size, config.seed)
+        self.steps_per_epoch = math.ceil(size / config.batch_size)
+        self.accumulation = config.accumulation
+        self.eval_batch = EVAL_BATCH
+        self.epoch = 0
+        hardware.start_afresh(device)
+        torch.manual_seed(config.seed)
+        self.model = models.build(model, weights=weights, **model_options(data), **options)
+        mean, std = models.normalisation(self.model)
+        self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
+        size_of_input = options.get("image_size") or models.config_class(model)().image_size
+        self.image_size = int(size_of_input)
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.forward: Any = self.model
+        if config.compile:
+            # A worker compiles one model after another from the same code; beyond a few, torch would silently give up.
+            torch.compiler.reset()
+            self.forward = torch.compile(self.model)
+        decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+    def run_epoch(self) -> Figures:
+        """Train one epoch, evaluate on the validation images, and return one row of metrics.
+
+        Raises Diverged when a loss of the epoch was not finite.
+        """
+        torch.manual_seed(hash_seed(self.config.seed, self.epoch))
+        generator = torch.Generator().manual_seed(hash_seed(self.config.seed, self.epoch, 1))
+        order = self.indices[torch.randperm(len(self.indices), generator=generator).numpy()]
+        self.model.train()
+        begin = time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        for step, batch in enumerate(np.array_split(order, self.steps_per_epoch)):
+            lr = learning_rate(self.epoch * self.steps_per_epoch + step, self.config, self.steps_per_epoch)
+            total += self.train_step(batch, lr, generator) * len(batch)
+        train_loss = total.item() / len(order)  # the epoch's one synchronisation
+        train_seconds = time.perf_counter() - begin
+        if not math.isfinite(train_loss):
+            raise Diverged(f"diverged: the training loss of epoch {self.epoch + 1} is {train_loss}")
+        begin = time.perf_counter()
+        accuracy, loss, _ = self.evaluate(self.data.validation)
+        if not math.isfinite(loss):
+            raise Diverged(f"diverged: the validation loss of epoch {self.epoch + 1} is {loss}")
+        self.epoch += 1
+        row: Figures = {
+            "epoch": self.epoch,
+            "val_accuracy": accuracy,
+            "val_loss": loss,
+            "train_loss": train_loss,
+            "learning_rate": lr,
+            "train_seconds": train_seconds,
+            "eval_seconds": time.perf_counter() - begin,
+            "train_images_per_second": len(order) / train_seconds,
+            "peak_memory_mb": hardware.peak_memory_mb(self.device),
+            "accumulation": self.accumulation,
+        }
+        if self.accumulation > self.config.accumulation:
+            row["note"] = (
+                f"out of memory: batches of {self.config.batch_size} are computed in {self.accumulation} parts"
+            )
+        return row
+
+    def train_step(self, batch: np.ndarray, lr: float, generator: torch.Generator) -> Tensor:
+        """One step of the optimiser on the training images `batch` (indices); the mean loss, not yet synchronised.
+
+        Out of memory halves the micro-batch, for this and all later steps, and computes the step again.
+        """
+        images = torch.from_numpy(self.data.train.images[batch]).to(self.device, non_blocking=True)
+        labels = torch.from_numpy(self.data.train.labels[batch]).to(self.device, non_blocking=True)
+        images = augment(images, generator, self.config.flip, self.config.shift)
+        while True:
+            try:
+                loss = self._gradients(images, labels)
+                break
+            except torch.OutOfMemoryError:
+                if self.accumulation >= len(batch):
+                    raise
+            # Out here the error is gone, whose traceback held the tensors that had found room.
+            self.accumulation *= 2
+            torch.cuda.empty_cache()
+        if self.config.gradient_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        return loss
+
+    def _gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=self.device)
+        chunks = min(self.accumulation, len(labels))
+        for some_images, some_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
+            logits = self.logits(some_images)
+            part = F.cross_entropy(logits, some_labels, label_smoothing=self.config.label_smoothing)
+            part = part * (len(some_labels) / len(labels))
+            part.backward()
+            loss += part.detach()
+        return loss
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 on the device -> (B, classes) float32."""
+        pixels = prepare(images, self.image_size, self.mean, self.std)
+        with self._autocast():
+            return self.forward(pixels).float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Inside, the model only answers; its weights are converted to bfloat16 once, not for each batch."""
+        self.model.eval()
+        with torch.inference_mode(), self._autocast():
+            yield
+
+    @property
+    def uses_bfloat16(self) -> bool:
+        return self.config.bfloat16 and has_bfloat16(self.device)
+
+    def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
+        """(accuracy, mean cross-entropy, predicted class of each image (N,)).
+
+        Out of memory halves the batch, for this and all later evaluations, and begins again.
+        """
+        while True:
+            try:
+                with self.inference():
+                    return self._evaluate(images)
+            except torch.OutOfMemoryError:
+                if self.eval_batch == 1:
+                    raise
+            self.eval_batch //= 2
+            torch.cuda.empty_cache()
+
+    def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
+        loss = torch.zeros((), device=self.device)
+        predicted = []
+        for some, labels in self._batches(images):
+            logits = self.logits(some)
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+            predicted.append(logits.argmax(1))
+        predictions = torch.cat(predicted).cpu().numpy()
+        count = len(images.labels)
+        return float((predictions == images.labels).sum()) / count, loss.item() / count, predictions
+
+    def test(self, test: Images, folder: StudyFolder, trial: str) -> Figures:
+        """Evaluate the trained model on the test split: its figures. Writes the trial's predictions into the folder."""
+        accuracy, loss, predictions = self.evaluate(test)
+        contents.write_predictions(folder.predictions(trial), predictions)
+        return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(test)}
+
+    def _batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+        for begin in range(0, len(images.labels), self.eval_batch):
+            part = slice(begin, begin + self.eval_batch)
+            # A copy: the array lies read-only in memory that all workers of a node share.
+            some = torch.from_numpy(np.array(images.images[part])).to(self.device, non_blocking=True)
+            yield some, torch.from_numpy(np.array(images.labels[part])).to(self.device, non_blocking=True)
+
+    def state_dict(self) -> dict[str, object]:
+        """All that the rest of the training depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "accumulation": self.accumulation,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epoch, self.accumulation = state["epoch"], state["accumulation"]

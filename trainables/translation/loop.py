@@ -1,0 +1,220 @@
+"""The epoch loop of one translation model. Plain torch, no ray.
+
+loop = Loop(Config(factor=0.5, warmup=800), "translation_transformer", {"width": 256}, "none", data, torch.device("cpu"))
+while loop.epoch < loop.config.epochs:
+    print(loop.run_epoch())
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sacrebleu.metrics import BLEU
+from torch import Tensor
+from torch.nn import functional as F
+
+import models
+from models.layers.precision import has_bfloat16
+from models.outputs.decoding import Search, translate
+from record import contents
+from record.folder import StudyFolder
+from trainables import device as hardware
+from trainables.data.text.text_data import Pairs
+from trainables.task import Figures, Settings
+from trainables.training import Diverged, hash_seed
+from trainables.translation.batching import Batch, buckets, collate, fixed_size
+from trainables.translation.config import Config
+from trainables.translation.data import Data, check_train_size, model_options
+from trainables.translation.formulas import learning_rate, smoothed_entropy
+from trainables.translation.step_log import StepLog
+
+EVAL_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model translates one split."""
+
+    loss: float  # nats per target token, END included
+    bleu: float  # 0 to 100
+    sequence_accuracy: float  # share of translations that equal the reference
+    signature: str  # sacreBLEU's
+    translations: list[str]
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.loss, 700.0))
+
+    def figures(self, split: str) -> Figures:
+        """The columns of the split: val_bleu, val_loss, ..."""
+        names = ("bleu", "loss", "perplexity", "sequence_accuracy")
+        return {f"{split}_{name}": getattr(self, name) for name in names}
+
+
+class Loop:
+    """One training: model, optimiser, schedule and epoch, which `state_dict` saves whole.
+
+    Every random number of an epoch follows from (seed, epoch), so a loop that is stopped after an epoch and loaded
+    again goes on bit for bit as if it had not been stopped, without any generator's state being kept.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: str,
+        options: Settings,
+        weights: str,
+        data: Data,
+        device: torch.device,
+    ) -> None:
+        """model: a translation model of models/; options: fields of its Config; weights: 'none' or a file."""
+        self.config, self.data, self.device = config, data, device
+        self.search = Search(config.beams, config.length_penalty)
+        check_train_size(data, config.train_size)
+        chosen = np.random.default_rng(config.seed).permutation(len(data.train))
+        self.indices = np.sort(chosen[: config.train_size])  # nested: a smaller size is a part of a larger one
+        self.steps_before = 0  # batches of the epochs that are done
+        self.epoch = 0
+        hardware.start_afresh(device)
+        torch.manual_seed(config.seed)
+        network: Any = models.build(model, weights, **options, **model_options(data))
+        self.model = network.to(device)
+        self.width: int = self.model.config.width
+        self.entropy = smoothed_entropy(config.label_smoothing, len(data.target_vocabulary))
+        self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.98), eps=1e-9, fused=True)
+
+    def run_epoch(self) -> Figures:
+        """Train one epoch, evaluate on the validation pairs, and return one row of metrics.
+
+        Raises Diverged when a loss of the epoch was not finite.
+        """
+        torch.manual_seed(hash_seed(self.config.seed, self.epoch))
+        batches = self._batches(np.random.default_rng(hash_seed(self.config.seed, self.epoch, 1)))
+        log = StepLog(self.entropy) if self.config.log == "steps" else None
+        self.model.train()
+        begin = time.perf_counter()
+        total = torch.zeros((), device=self.device)
+        tokens = 0
+        for step, (loss, rate, count) in enumerate(self._steps(batches)):
+            total += loss
+            tokens += count
+            if log is not None:
+                log.batch(step, step // self.config.accumulation + 1, loss, count, rate)
+        train_loss = total.item() / tokens - self.entropy  # the epoch's one synchronisation
+        train_seconds = time.perf_counter() - begin
+        if not math.isfinite(train_loss):
+            raise Diverged(f"diverged: the training loss of epoch {self.epoch + 1} is {train_loss}")
+        if log is not None:
+            log.epoch(self.device)
+        begin = time.perf_counter()
+        result = self.evaluate(self.data.validation)
+        if not math.isfinite(result.loss):
+            raise Diverged(f"diverged: the validation loss of epoch {self.epoch + 1} is {result.loss}")
+        self.epoch += 1
+        self.steps_before += len(batches)
+        return {
+            "epoch": self.epoch,
+            **result.figures("val"),
+            "train_loss": train_loss,
+            "learning_rate": rate,
+            "train_seconds": train_seconds,
+            "eval_seconds": time.perf_counter() - begin,
+            "train_tokens_per_second": tokens / train_seconds,
+            "peak_memory_mb": hardware.peak_memory_mb(self.device),
+            "bleu_signature": result.signature,
+        }
+
+    def _batches(self, rng: np.random.Generator) -> list[np.ndarray]:
+        if self.config.batch_size is not None:
+            return fixed_size(self.indices, self.config.batch_size, rng)
+        return buckets(self.data.train, self.indices, self.config.batch_tokens, rng)
+
+    def _steps(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, float, int]]:
+        """Train on the batches; yields each one's summed loss (on the device), learning rate and target tokens.
+
+        As in the report, the optimiser steps at the first batch and after every `accumulation` further ones; what is
+        left at the end of an epoch makes a step too, so that nothing of it is carried into the next.
+        """
+        counts = [int((self.data.train.target.lengths[batch] + 1).sum()) for batch in batches]
+        groups = [-(-step // self.config.accumulation) for step in range(len(batches))]
+        group_tokens = np.bincount(groups, weights=counts)
+        steps = self.config.epochs * len(batches)
+        for step, batch in enumerate(batches):
+            rate = self.config.factor * learning_rate(
+                self.steps_before + step + 1, self.width, self.config.warmup, self.config.cooldown * steps, steps
+            )
+            some = collate(self.data.train, batch, self.config.pad_to, self.device)
+            loss = self.loss(some, self.config.label_smoothing)
+            (loss / group_tokens[groups[step]]).backward()
+            if step + 1 == len(batches) or groups[step + 1] != groups[step]:
+                self.optimise(rate)
+            yield loss.detach(), rate, counts[step]
+
+    def optimise(self, rate: float) -> None:
+        if self.config.gradient_clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def loss(self, batch: Batch, smoothing: float) -> Tensor:
+        """Cross-entropy with the labels, summed over the batch's target tokens."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
+            logits = self.model(batch.source, batch.target, batch.where)  # (T, target vocabulary)
+        return F.cross_entropy(logits.float(), batch.labels, label_smoothing=smoothing, reduction="sum")
+
+    @property
+    def uses_bfloat16(self) -> bool:
+        return self.config.bfloat16 and has_bfloat16(self.device)
+
+    @torch.inference_mode()
+    def evaluate(self, pairs: Pairs) -> Evaluation:
+        """BLEU is sacreBLEU's of plain sentences, cased, as its signature says."""
+        self.model.eval()
+        batches = buckets(pairs, np.arange(len(pairs)), EVAL_TOKENS, np.random.default_rng(0))
+        loss = sum(self.loss(collate(pairs, batch, 0, self.device), 0.0) for batch in batches)
+        translations = self.translate(pairs)
+        metric = BLEU()
+        score = metric.corpus_score(translations, [list(pairs.target_text)]).score
+        same = sum(one == other for one, other in zip(translations, pairs.target_text, strict=True))
+        return Evaluation(
+            float(loss) / int((pairs.target.lengths + 1).sum()),
+            score,
+            same / len(pairs),
+            str(metric.get_signature()),
+            translations,
+        )
+
+    def translate(self, pairs: Pairs, search: Search | None = None) -> list[str]:
+        """The model's translations of the source sentences, as plain sentences."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16):
+            sources = [pairs.source[i] for i in range(len(pairs))]
+            found = translate(self.model, sources, search or self.search)
+        return [self.data.target_vocabulary.write(tokens) for tokens in found]
+
+    def test(self, test: Pairs, folder: StudyFolder, trial: str) -> Figures:
+        """Evaluate the trained model on the test split: its figures. Writes the trial's translations into the folder."""
+        result = self.evaluate(test)
+        contents.write_translations(folder.translations(trial), result.translations)
+        return {**result.figures("test"), "test_sentences": len(test)}
+
+    def state_dict(self) -> dict[str, object]:
+        """All that the rest of the training depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": self.epoch,
+            "steps_before": self.steps_before,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epoch, self.steps_before = state["epoch"], state["steps_before"]
