@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,7 +49,10 @@ def read_spec(folder: StudyFolder) -> dict[str, Any]:
 
 def write_spec(folder: StudyFolder, spec: Mapping[str, Any]) -> None:
     """study.yaml, complete with what is empty: reading it back gives the same study."""
-    write_text(folder.spec, yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
+    if yaml.safe_load(text) != spec:  # PyYAML writes some line breaks raw and reads them as spaces
+        text = yaml.safe_dump(dict(spec), sort_keys=False)
+    write_text(folder.spec, text)
 
 
 def read_environment(folder: StudyFolder) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def read_samples(folder: StudyFolder) -> dict[str, Sample]:
             }
     except FileNotFoundError:
         raise Unreadable(f"{folder.path} has no {folder.samples.name}") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise Unreadable(f"{folder.samples} cannot be read ({one_line(error)})") from error
 
 
