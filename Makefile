@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup study test test-all lint bench notebooks lock
+.PHONY: setup study test test-all coverage docs lint bench notebooks lock
 .DEFAULT_GOAL := study
 
 setup: $(INSTALLED)
@@ -25,6 +25,17 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest
+
+# Line coverage of the fast tests; subprocesses and Ray workers count.
+coverage: setup
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -m 'not slow'
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+# After a change of a setting, a key of spaces or a column.
+docs: setup
+	$(BIN)/python docs/generate.py
 
 lint: setup
 	$(BIN)/ruff check .
