@@ -197,7 +197,7 @@ def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict
 def _conclude(folder: Path, console: Any) -> bool:
     """The table, the pictures and the report of a study folder; whether any trial was completed."""
     import analysis
-    from analysis.tell.plot_curves import write_figures
+    from analysis.tell.pictures.png import write_figures
     from analysis.tell.report import write_report
     from analysis.tell.summary import print_summary
 

@@ -16,6 +16,7 @@ MODELS = {
     "vit_tome": (0.94, 240.0),
 }
 
+HOSTILE = "</script><img src=x onerror=alert(1)><b>&amp;"  # breaks out of HTML unless it is escaped
 IMAGES = 400
 SKILLS = {
     "vit-000": (0.95, 100.0),

@@ -43,7 +43,7 @@ def figures(
     to: Annotated[Path | None, typer.Option("--to", help="The folder for them [default: STUDY_DIR/figures].")] = None,
 ) -> None:
     """Draw the report's pictures as PNG files."""
-    from analysis.tell.plot_curves import write_figures
+    from analysis.tell.pictures.png import write_figures
 
     study = load(folder)
     try:

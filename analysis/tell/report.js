@@ -1,5 +1,5 @@
 "use strict";
-// The page's behaviour: draws the figures in the page's colours, switches models, speed measures and scale, sorts tables.
+// The page's behaviour: draws the pictures in the page's colours, switches models, speed measures and scale, sorts tables.
 
 const FONT = "system-ui, sans-serif";
 const OPTIONS = {
@@ -29,8 +29,8 @@ function themed(layout) {
   return out;
 }
 
-// The points that no visible other one beats, and the step through them: between two points, whoever needs the first
-// one's speed can only take the second.
+// The points that no other visible one beats, best x first. They are joined by steps: whoever needs an x between two
+// points can only take the faster, or cheaper, one.
 function front(traces, gain) {
   const points = [];
   for (const trace of traces) {
@@ -64,7 +64,7 @@ function checkbox(checked, changed) {
   return box;
 }
 
-function begin(figure) {
+function setUp(figure) {
   const { data, layout, measures } = JSON.parse(figure.querySelector("script").textContent);
   const plot = figure.querySelector(".plot");
   const controls = figure.querySelector(".controls");
@@ -129,7 +129,7 @@ function sortable(table) {
       const body = table.tBodies[0];
       const rows = [...body.rows].map((row) => [key(row), row]);
       rows.sort(([a], [b]) => {
-        if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);  // what is unknown stays last
+        if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);  // unknown values stay last
         const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
         return up ? order : -order;
       });
@@ -138,7 +138,7 @@ function sortable(table) {
   });
 }
 
-const redraws = [...document.querySelectorAll("figure")].map(begin);
+const redraws = [...document.querySelectorAll("figure")].map(setUp);
 const redraw = () => redraws.forEach((draw) => draw());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);

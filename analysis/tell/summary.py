@@ -1,17 +1,18 @@
 """The study in one table, one row per model, printed for a terminal."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis.read.candidates import choices, front, quality, settings, speed
+from analysis.read.candidates import choices, front, settings, speed, terms
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.tables import grid
+from analysis.tell.wording import count, shortened, trial_name
 from analysis.weigh.summary import summary
+from record.figures import BY_NAME
 from record.folder import FAILED
 
 _MAX_SETTING_COLUMNS = 3
@@ -38,22 +39,17 @@ def print_summary(study: Study, console: Console | None = None) -> None:
         say(f"Note: {note}")
 
 
-def unit(speed_column: str) -> str:
-    """`inference_images_per_second` -> "images/s"."""
-    return speed_column.removeprefix("inference_").replace("_per_second", "/s").replace("_", " ")
-
-
 def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
-    kind, speed_column = quality(study), speed(study)
-    form = _form(kind)
+    words = terms(study)
+    form = ".3f" if words.is_share else ".1f"
     columns: dict[str, list[str]] = {"model": table["model"].to_list()}
-    if table[f"test_{kind}"].notna().any():
-        spreads = zip(table[f"test_{kind}"], table[f"test_{kind}_std"], strict=True)
-        columns[f"test {kind}"] = [_with_spread(mean, spread, form) for mean, spread in spreads]
-    columns[f"val {kind}"] = [_number(value, form) for value in table[f"val_{kind}"]]
+    if table[words.tested].notna().any():
+        spreads = zip(table[words.tested], table[f"{words.tested}_std"], strict=True)
+        columns[f"test {words.quality}"] = [_with_spread(mean, spread, form) for mean, spread in spreads]
+    columns[f"val {words.quality}"] = [_number(value, form) for value in table[words.validation]]
     if len(named := settings(study)) <= _MAX_SETTING_COLUMNS:
         columns |= {name.replace("_", " "): [_number(value, "g") for value in table[name]] for name in named}
-    columns[unit(speed_column)] = [_number(value, ",.0f") for value in table[speed_column]]
+    columns[BY_NAME[words.speed].unit] = [_number(value, ",.0f") for value in table[words.speed]]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
     return grid(columns, text=["model"], title=title)
@@ -63,22 +59,14 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     """What the table's cells mean, and the settings where they are too many for columns of their own."""
     lines = []
     if len(seeds := table["seeds"].dropna()):
-        count = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-        lines.append(f"test {quality(study)}: mean ± standard deviation over {count} seed{'s' * (count != '1')}")
+        over = count(seeds.max(), "seed") if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()} seeds"
+        lines.append(f"test {terms(study).quality}: mean ± standard deviation over {over}")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):
             known = [f"{name} {_number(row[name], 'g')}" for name in named if not pd.isna(row[name])]
-            lines.append(f"{_name(row, study)}: {', '.join(known)}")
+            lines.append(f"{trial_name(row, study)}: {', '.join(known)}")
     return lines
-
-
-def _name(row: Mapping[Any, Any], study: Study) -> str:
-    return "/".join(str(row[key]) for key in (*study.keys[:-1], "trial"))
-
-
-def _form(kind: str) -> str:
-    return ".3f" if kind == "accuracy" else ".1f"
 
 
 def _with_spread(mean: float, spread: float, form: str) -> str:
@@ -96,22 +84,17 @@ def _front_line(study: Study) -> list[str]:
     rows, accuracy = choices(study)
     if rows.empty:
         return []
-    winners = front(rows, accuracy, speed(study)).to_dict("records")
-    names = _some([_name(row, study) for row in winners], 12)
-    return [f"Front ({accuracy} against {unit(speed(study))}, slowest first): {names or 'empty'}"]
+    column = speed(study)
+    names = shortened([trial_name(row, study) for row in front(rows, accuracy, column).to_dict("records")], 12)
+    return [f"Front ({accuracy} against {BY_NAME[column].unit}, slowest first): {names or 'empty'}"]
 
 
 def _failures(study: Study) -> list[str]:
-    """One line a reason, with the trials that ended by it."""
+    """One line per reason, with the trials that failed for it."""
     failed = study.trials[study.trials["state"] == FAILED]
     reasons = failed["error"].fillna("no reason recorded")
     return [
-        f"Failed: {_some([_name(row, study) for row in trials.to_dict('records')], 4)}: "
+        f"Failed: {shortened([trial_name(row, study) for row in trials.to_dict('records')], 4)}: "
         + " ".join(str(reason).split())
         for reason, trials in failed.groupby(reasons, sort=False)
     ]
-
-
-def _some(names: list[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

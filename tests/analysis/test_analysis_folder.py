@@ -160,6 +160,6 @@ def test_ten_thousand_trials_load_and_tabulate_in_five_seconds(tmp_path: Path) -
 
 def test_reading_needs_neither_ray_nor_torch_nor_matplotlib() -> None:
     absent = {"ray", "torch", "optuna", "matplotlib"}
-    code = f"import sys, analysis.cli.main, analysis.tell.plots; print({absent} & set(sys.modules))"
+    code = f"import sys, analysis.cli.main, analysis.tell.pictures.png; print({absent} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from statsmodels.api import OLS, add_constant
 
 import analysis
-from analysis.tell.plot_curves import write_figures
+from analysis.tell.pictures.png import write_figures
 from analysis.weigh.importance import importance
 from analysis.weigh.scaling import learning_curves, merging_curve, power_law, size_scaling
 

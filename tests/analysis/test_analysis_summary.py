@@ -1,4 +1,4 @@
-"""The table of a study, for programs and for a terminal, and its picture."""
+"""The table of a study, for programs and for a terminal."""
 
 import io
 from pathlib import Path
@@ -6,12 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_study import trial_row, write_study, write_tables
-from PIL import Image
 from rich.console import Console
 
 import analysis
-from analysis.tell.plots import accuracy_vs_speed, accuracy_vs_speed_data
-from analysis.tell.summary import print_summary, summary, unit
+from analysis.tell.summary import print_summary
+from analysis.weigh.summary import summary
 
 
 def printed(study: analysis.Study, width: int = 80) -> str:
@@ -78,7 +77,6 @@ def test_translation_is_measured_in_bleu_and_sentences(tmp_path: Path) -> None:
     study = analysis.load(write_study(tmp_path / "multi30k", quality="bleu"))
     assert {"test_bleu", "test_bleu_std", "val_bleu", "inference_sentences_per_second"} <= set(summary(study).columns)
     assert "sentences/s" in printed(study)
-    assert accuracy_vs_speed_data(study).quality == "BLEU"
 
 
 def test_a_translation_that_is_not_timed_yet_is_not_counted_in_images(tmp_path: Path) -> None:
@@ -113,32 +111,3 @@ def test_timings_that_stayed_disturbed_are_counted(tmp_path: Path) -> None:
     profile.loc[0, "busy"] = "other processes took 30% of the processor time"
     profile.to_csv(folder / "profile.csv", index=False)
     assert f"1 of {len(profile)} timings stayed disturbed" in " ".join(printed(analysis.load(folder)).split())
-
-
-def test_units_are_read_from_the_column() -> None:
-    assert unit("inference_images_per_second") == "images/s"
-    assert unit("inference_tokens_per_second") == "tokens/s"
-
-
-def test_the_picture_shows_search_confirmed_and_front(tmp_path: Path) -> None:
-    study = analysis.load(write_study(tmp_path / "digits"))
-    data = accuracy_vs_speed_data(study)
-    assert len(data.searched) == 11
-    assert len(data.confirmed) == 4
-    assert data.front["trial"].isin(data.confirmed["trial"]).all()
-    assert data.front["accuracy"].is_monotonic_decreasing
-    assert data.front_of == "test"
-    assert data.unit == "images/s"
-
-
-@pytest.mark.parametrize("content", ["full", "unconfirmed", "merged", "empty"])
-def test_the_picture_is_drawn_for_every_kind_of_study(tmp_path: Path, content: str) -> None:
-    folders = [write_study(tmp_path / "digits", seeds=0 if content == "unconfirmed" else 3)]
-    if content == "merged":
-        folders.append(write_study(tmp_path / "other", seeds=0))
-    if content == "empty":
-        (folders[0] / "trials.csv").unlink()
-    path = accuracy_vs_speed(analysis.load(*folders), tmp_path / "figures" / "picture.png")
-    with Image.open(path) as picture:
-        assert picture.size == (1350, 900)
-        assert len(picture.convert("L").getcolors() or []) > 10  # something is drawn

@@ -299,7 +299,7 @@ def _tiny() -> Data:
 
 def test_models_loops_and_analysis_never_bring_in_ray() -> None:
     code = (
-        "import sys, models, trainables.image_classification.task, analysis, analysis.cli.main, analysis.tell.plots\n"
+        "import sys, models, trainables.image_classification.task, analysis, analysis.cli.main, analysis.tell.pictures.png\n"
         "for name in models.available(): models.config_class(name)\n"
         "assert 'ray' not in sys.modules, 'ray was imported'"
     )

@@ -1,0 +1,52 @@
+"""All pictures of a study, from numbers that are computed once for the page, its tables and the PNG files."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.read.study_folder import Study
+from analysis.tell.pictures.curves import LearningCurves, learning_curves
+from analysis.tell.pictures.importance import SettingImportance, setting_importance
+from analysis.tell.pictures.merging import TokenMerging, token_merging
+from analysis.tell.pictures.sizes import DataScaling, data_scaling
+from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, accuracy_vs_speed
+from analysis.weigh import importance, scaling
+from analysis.weigh.comparison import intervals
+
+StudyPicture = AccuracyVsSpeed | LearningCurves | DataScaling | TokenMerging | SettingImportance
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What weigh/ makes of a study: the frames that its functions of these names return."""
+
+    intervals: pd.DataFrame
+    learning_curves: pd.DataFrame
+    size_scaling: list[scaling.SizeScaling]
+    merging_curve: pd.DataFrame
+    importance: pd.DataFrame
+    importance_remarks: list[str]
+
+
+def weigh(study: Study) -> Findings:
+    return Findings(
+        intervals(study),
+        scaling.learning_curves(study),
+        scaling.size_scaling(study),
+        scaling.merging_curve(study),
+        *importance.importance(study),
+    )
+
+
+def pictures(study: Study, findings: Findings) -> list[StudyPicture]:
+    """The pictures that the study has data for, and always the first, accuracy against speed."""
+    drawn: list[StudyPicture] = [accuracy_vs_speed(study, findings.intervals)]
+    if len(findings.learning_curves):
+        drawn.append(learning_curves(study, findings.learning_curves))
+    if findings.size_scaling:
+        drawn.append(data_scaling(study, findings.size_scaling))
+    if len(findings.merging_curve):
+        drawn.append(token_merging(study, findings.merging_curve))
+    if len(findings.importance):
+        drawn.append(setting_importance(study, findings.importance))
+    return drawn

@@ -1,0 +1,36 @@
+"""Words that several parts of tell/ share: names of trials, settings, lists."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.read.study_folder import Study
+
+
+def trial_name(row: Mapping[Any, Any], study: Study) -> str:
+    """The trial of `row`; in merged studies `study/trial`."""
+    return "/".join(str(row[key]) for key in (*study.keys[:-1], "trial"))
+
+
+def setting(name: str, value: object) -> str:
+    """ "train size 10,000"."""
+    return f"{name.replace('_', ' ')} {number(value)}"
+
+
+def number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 seed", "3 seeds"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def shortened(names: Sequence[str], max_: int) -> str:
+    """The first `max_` names, and how many more there are."""
+    more = f" and {len(names) - max_} more" if len(names) > max_ else ""
+    return ", ".join(names[:max_]) + more

@@ -1,0 +1,61 @@
+"""The sentences of the answer and the remarks of the report, where a single number decides what they say."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_study import confirmed_study, trial_row, write_tables
+
+import analysis
+from analysis.tell.answer import answers
+from analysis.tell.remarks import unsteady_timings
+from analysis.tell.wording import count, enumeration, setting, shortened
+from analysis.weigh.comparison import comparisons, intervals
+
+
+@pytest.mark.parametrize(
+    ("p_images", "sentence"),
+    [
+        (0.01, "More seeds are needed to tell it apart from vit_tome-000; more test images would not help."),
+        (0.30, "Telling it apart from vit_tome-000 would take about 1,200 test images instead of 400 "
+               "(the two models compared are 2.0 points apart)."),
+    ],
+)  # fmt: skip
+def test_what_would_tell_two_candidates_apart(tmp_path: Path, p_images: float, sentence: str) -> None:
+    study = analysis.load(confirmed_study(tmp_path / "s"))
+    tied = {"p_holm": 0.4, "differ": False, "p_images": p_images, "images_needed": 1234.0}
+    pair = {"first": "vit-000", "second": "vit_tome-000", "only_first": 20, "only_second": 12}
+    best = answers(study, intervals(study), pd.DataFrame([pair | tied]))[0]
+    assert best.trial == "vit-000"
+    assert best.sentences[-2:] == ["It cannot be told apart from vit_tome-000 in accuracy.", sentence]
+
+
+def test_an_answer_is_in_the_terms_of_its_task(tmp_path: Path) -> None:
+    rows = [trial_row("vit-000", 0.75, 100.0, dropout=0.1), trial_row("vit-001", 0.7375, 250.0, dropout=0.2)]
+    folder = write_tables(tmp_path, rows, quality="bleu")
+    (folder / "study.yaml").write_text("task: translation\nmodels: {vit: {search: {lr: 1, dropout: 1}}}\n")
+    study = analysis.load(folder)
+    best, fast = answers(study, intervals(study), comparisons(study))
+    assert "validation BLEU 30.0, 100 sentences/s alone on the hardware." in best.sentences[0]
+    assert "Fastest within 1 point of the best" in fast.needs
+    assert fast.sentences[1] == "It is 2.50 times as fast as vit-000 and was measured 0.5 BLEU less accurate."
+
+
+@pytest.mark.parametrize(("second", "is_warned"), [(110.0, False), (130.0, True)])
+def test_a_setting_timed_twice_with_different_speeds_is_warned_about(
+    tmp_path: Path, second: float, is_warned: bool
+) -> None:
+    folder = write_tables(tmp_path, [trial_row("vit-000", 0.9, 100.0)])
+    first = pd.read_csv(folder / "profile.csv").query("model == 'vit'").assign(inference_images_per_second=100.0)
+    again = first.assign(inference_images_per_second=second)
+    pd.concat([first, again]).to_csv(folder / "profile.csv", index=False)
+    warned = unsteady_timings(analysis.load(folder))
+    assert [f"up to {second / 100:.1f} times as fast" in line for line in warned] == [True] * is_warned
+
+
+def test_wording() -> None:
+    assert (count(1, "seed"), count(1200, "image")) == ("1 seed", "1,200 images")
+    assert [enumeration(names) for names in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert shortened(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert shortened(["a", "b"], 2) == "a, b"
+    assert [setting("train_size", 10_000), setting("lr", 0.00123456)] == ["train size 10,000", "lr 0.00123"]
