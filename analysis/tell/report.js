@@ -88,7 +88,7 @@ function setUp(figure) {
       const { label, gain } = measures[measure];
       traces.push({
         name: "front", mode: "lines", hoverinfo: "skip", ...front(traces, gain),
-        line: { shape: gain ? "vh" : "hv", color: colours().ink, width: 1.5, dash: "dot" },
+        line: { shape: "hv", color: colours().ink, width: 1.5, dash: "dot" },
       });
       page.xaxis = { title: { text: `${label}${log ? " (log scale)" : ""}` }, type: log ? "log" : "linear" };
     }

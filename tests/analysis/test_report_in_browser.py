@@ -149,6 +149,9 @@ def test_the_front_is_the_front_and_follows_the_switches(opened: Any, folder: Pa
     points = expected[["inference_images_per_second", accuracy]]
     assert np.array(shown()) == pytest.approx(points.to_numpy(float))
     assert len(shown()) == 3
+    # Horizontal from the faster point to the slower one: at a speed in between only the faster one's accuracy is had.
+    x, shape = trace(browser, "[plot.data.at(-1).x, plot.data.at(-1).line.shape]")
+    assert (x, shape) == (sorted(x, reverse=True), "hv")
     toggle(browser, "accuracy_vs_speed", "resnet18")
     assert np.array(shown()) == pytest.approx(points.to_numpy(float)[:2])
     assert trace(browser, "plot.data.filter(t => t.name === 'resnet18').every(t => t.visible === false)")
