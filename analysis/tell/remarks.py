@@ -46,7 +46,7 @@ def _power_laws(study: Study, models: Sequence[SizeScaling]) -> list[str]:
         )
     for reason in dict.fromkeys(model.refused for model in models if model.refused):
         names = [model.model for model in models if model.refused == reason]
-        lines.append(f"No power law for {enumeration(names)}: {reason}.")
+        lines.append(f"No power law for {enumeration(names)} ({reason}).")
     return lines
 
 
