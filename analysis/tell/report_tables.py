@@ -76,6 +76,7 @@ def candidates(study: Study, sure: pd.DataFrame) -> Table | None:
     if sure.empty:
         best = summary(study)
         shown = [*study.keys, "trial", f"val_{quality(study)}", *settings(study), speed(study), *_COSTS, "on_front"]
+        shown = [column for column in shown if column in best]
         return table(best[best["trial"].notna()][shown], "Best trial of each model, one training each")
     costs = [column for column in (*settings(study), speed(study), *_COSTS) if column in rows]
     if accuracy.startswith("val"):  # some are confirmed, not all: what they cost is in the table of all trials

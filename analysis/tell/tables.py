@@ -1,7 +1,6 @@
 """A frame as text for a terminal, a README, another program or a paper."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import pandas as pd
@@ -9,13 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-
-class Format(StrEnum):
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
-    LATEX = "latex"
+from analysis.tell.formats import Format
 
 
 def print_frame(frame: pd.DataFrame, format: Format, console: Console | None = None) -> None:

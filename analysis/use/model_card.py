@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
-from analysis.tell.summary import conditions
 from analysis.use.exported_model import WEIGHTS, ExportedModel
 from analysis.weigh.statistics import wilson_interval
 

@@ -1,0 +1,53 @@
+"""What was run and what its figures hold for, in lines of text: trials, data, weights, hardware, timings."""
+
+from analysis.read.candidates import speed, terms
+from analysis.read.study_folder import Study
+from record.folder import STATES
+
+_TIMED_WITH = {"threads": "{} threads", "dtype": "{}", "batch": "batch {}", "image_size": "{} px"}
+
+
+def trials_by_state(study: Study) -> str:
+    """`16 search trials (12 complete, 3 pruned, 1 failed); 8 confirm trials (8 complete)`."""
+    parts = []
+    for phase, trials in study.trials.groupby("phase", sort=False):
+        counts = trials["state"].value_counts()
+        unknown = counts.index.difference(list(STATES))
+        states = [f"{counts[state]} {state}" for state in (*STATES, *unknown) if state in counts]
+        parts.append(f"{len(trials)} {phase} trial{'s' * (len(trials) != 1)} ({', '.join(states)})")
+    return "; ".join(parts) or "no trial yet"
+
+
+def conditions(study: Study) -> list[str]:
+    """What the figures hold for: data and weights of the trials, hardware of the timings."""
+    lines = []
+    for title in ("data", "weights"):
+        used = study.trials[["model", title]].dropna().drop_duplicates()
+        if used[title].nunique() > 1:
+            models = [f"{value} ({', '.join(rows['model'])})" for value, rows in used.groupby(title, sort=False)]
+            lines.append(f"{title.capitalize()}: {'; '.join(models)}")
+        elif len(used):
+            lines.append(f"{title.capitalize()}: {used[title].iloc[0]}")
+    for place, timings in study.profile.groupby(["hardware", "device"], dropna=False, sort=False):
+        details = [" ".join(name for name in place if isinstance(name, str))]
+        for column, form in _TIMED_WITH.items():
+            if column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
+                details.append(form.format(" or ".join(values)))
+        lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
+    if disturbed := study.profile["busy"].notna().sum():
+        lines.append(f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)")
+    return lines
+
+
+def interpolation_error(study: Study) -> list[str]:
+    """One line: how far the search's interpolated speeds were from those that the confirm phase timed exactly."""
+    exact, interpolated = speed(study), terms(study).interpolated_speed
+    if not {exact, interpolated} <= {*study.profile}:
+        return []
+    errors = (study.profile[interpolated] / study.profile[exact] - 1).abs().dropna()
+    if errors.empty:
+        return []
+    return [
+        f"Interpolated speeds of {len(errors)} setting{'s' * (len(errors) != 1)} against exact timings: "
+        f"median error {errors.median():.1%}, largest {errors.max():.1%}"
+    ]
