@@ -1,6 +1,7 @@
 """How accuracy grows with epochs and with data, and what token merging costs and gains: frames, no pictures."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from record.folder import COMPLETE, PRUNED, RUNNING
 MAX_SIZES = 8  # more distinct train sizes mean that a range was searched: they are grouped
 EXTRAPOLATED = (2, 10)  # multiples of the largest size tried
 _CURVE = ("train_size", "accuracy", "low", "high", "extrapolated")
+_MERGING = ("model", "trial", "tome_ratio", "accuracy", "speed_up", "baseline_ratio")
 
 
 def learning_curves(study: Study, others: int = 20) -> pd.DataFrame:
@@ -122,25 +124,24 @@ def merging_curve(study: Study) -> pd.DataFrame:
     Models tried at one ratio only are left out. `speed_up` is relative to the same model at `baseline_ratio`, the lowest
     ratio that it was timed at; NaN where it was not timed.
     """
-    accuracy, speed_column = terms(study).validation, speed(study)
-    columns = ["model", "trial", "tome_ratio", "accuracy", "speed_up", "baseline_ratio"]
-    parts = []
-    for key, rows in searched(study).dropna(subset=["tome_ratio", accuracy]).groupby(study.keys, sort=False):
-        if rows["tome_ratio"].nunique() < 2:
-            continue
-        timed = rows[["tome_ratio", speed_column]]
-        profile = study.profile
-        if speed_column in profile:
-            own = (profile[study.keys] == list(key)).all(axis=1)
-            timed = pd.concat([profile[own][["tome_ratio", speed_column]], timed])
-        timed = timed.dropna()
-        lowest = timed["tome_ratio"].min()
-        base = timed.loc[timed["tome_ratio"] == lowest, speed_column].median()
-        part = rows.assign(
-            model="/".join(map(str, key)),
-            accuracy=rows[accuracy],
-            speed_up=rows[speed_column] / base,
-            baseline_ratio=lowest,
-        )
-        parts.append(part[columns].sort_values("tome_ratio"))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    trials = searched(study)
+    if "tome_ratio" not in trials:  # a task without token merging
+        return pd.DataFrame(columns=list(_MERGING))
+    models = trials.dropna(subset=["tome_ratio", terms(study).validation]).groupby(study.keys, sort=False)
+    parts = [_merging_of(study, key, rows) for key, rows in models if rows["tome_ratio"].nunique() > 1]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_MERGING))
+
+
+def _merging_of(study: Study, key: tuple[Any, ...], rows: pd.DataFrame) -> pd.DataFrame:
+    """The curve of the model that `key`, its values of `study.keys`, identifies; `rows`: its search trials."""
+    own = (study.profile[study.keys] == list(key)).all(axis=1)
+    timed = pd.concat([frame[["tome_ratio", speed(study)]] for frame in (study.profile[own], rows)]).dropna()
+    lowest = timed["tome_ratio"].min()
+    baseline = timed.loc[timed["tome_ratio"] == lowest, speed(study)].median()
+    curve = rows.assign(
+        model="/".join(map(str, key)),
+        accuracy=rows[terms(study).validation],
+        speed_up=rows[speed(study)] / baseline,
+        baseline_ratio=lowest,
+    )
+    return curve[list(_MERGING)].sort_values("tome_ratio")
