@@ -136,13 +136,13 @@ def test_confirmed_candidates_are_means_over_their_seeds(tmp_path: Path) -> None
         *(trial_row(f"vit-000-{i}", 0.9, 100.0 + i, seed=i, test_accuracy=a, **again) for i, a in enumerate((0.8, 0.9, 1.0))),
         trial_row("vit-000-3", 0.9, 1.0, state="running", **again),
     ]  # fmt: skip
-    (found,) = confirmed(analysis.load(write_tables(tmp_path, rows))).to_dict("records")
-    assert found["trial"] == "vit-000"
-    assert found["test_accuracy"] == pytest.approx(0.9)
-    assert found["test_accuracy_std"] == pytest.approx(0.1)
-    assert found["seeds"] == 3
-    assert found["inference_images_per_second"] == 101.0
-    assert found["tome_ratio"] == 0.1  # a setting stays exact; the mean of three times 0.1 would not be
+    (candidate,) = confirmed(analysis.load(write_tables(tmp_path, rows))).to_dict("records")
+    assert candidate["trial"] == "vit-000"
+    assert candidate["test_accuracy"] == pytest.approx(0.9)
+    assert candidate["test_accuracy_std"] == pytest.approx(0.1)
+    assert candidate["seeds"] == 3
+    assert candidate["inference_images_per_second"] == 101.0
+    assert candidate["tome_ratio"] == 0.1  # a setting stays exact; the mean of three times 0.1 would not be
 
 
 def test_the_test_split_decides_only_when_every_model_is_confirmed(tmp_path: Path) -> None:
@@ -152,9 +152,9 @@ def test_the_test_split_decides_only_when_every_model_is_confirmed(tmp_path: Pat
     _, accuracy = choices(analysis.load(write_tables(tmp_path, rows)))
     assert accuracy == "val_accuracy"
     rows.append(trial_row("resnet18-000-s0", 0.9, 300.0, candidate="resnet18-000", **again))
-    found, accuracy = choices(analysis.load(write_tables(tmp_path, rows)))
+    rows_to_choose, accuracy = choices(analysis.load(write_tables(tmp_path, rows)))
     assert accuracy == "test_accuracy"
-    assert found["trial"].to_list() == ["vit-000", "resnet18-000"]
+    assert rows_to_choose["trial"].to_list() == ["vit-000", "resnet18-000"]
 
 
 def test_settings_include_what_the_space_searches(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ def searched_study(folder: Path, trials: int) -> Path:
 
 
 def test_importance_finds_what_moves_accuracy_and_speed(tmp_path: Path) -> None:
-    found, remarks = importance(analysis.load(searched_study(tmp_path / "s", 30)))
+    frame, remarks = importance(analysis.load(searched_study(tmp_path / "s", 30)))
     assert remarks == []
-    shares = found.set_index(["target", "setting"])["importance"]
+    shares = frame.set_index(["target", "setting"])["importance"]
     assert shares["accuracy", "lr"] > 0.8
     assert shares["speed", "tome_ratio"] > 0.8
     assert shares.groupby("target").sum().to_list() == pytest.approx([1, 1])
