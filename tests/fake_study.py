@@ -52,11 +52,15 @@ def write_tables(folder: Path, rows: list[dict[str, Any]], quality: str = "accur
     frame = pd.DataFrame(rows)
     if quality == "bleu":
         frame = frame.rename(columns=lambda name: name.replace("_accuracy", "_bleu"))
-        frame = frame.rename(columns={"inference_images_per_second": "inference_sentences_per_second"})
+        frame = frame.rename(columns=lambda name: name.replace("images", "sentences")).drop(columns="tome_ratio")
         frame[["val_bleu", "test_bleu"]] *= 40
     frame.to_csv(folder / "trials.csv", index=False)
     _epochs(frame, quality).to_csv(folder / "epochs.csv", index=False)
-    pd.DataFrame([_profile_row(model) for model in MODELS]).to_csv(folder / "profile.csv", index=False)
+    profile = pd.DataFrame([_profile_row(model) for model in MODELS])
+    if quality == "bleu":
+        profile = profile.rename(columns=lambda name: name.replace("images", "sentences"))
+        profile = profile.drop(columns=["tome_ratio", "image_size"])
+    profile.to_csv(folder / "profile.csv", index=False)
     (folder / "study.yaml").write_text(yaml.safe_dump({"name": folder.name, "models": {"vit": {"search": {"lr": 1}}}}))
     (folder / "environment.json").write_text(json.dumps({"hardware": "2 x AMD EPYC", "torch": "2.14"}))
     return folder

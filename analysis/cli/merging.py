@@ -4,18 +4,17 @@ python -m analysis merges results/digits_compare --trial best
 python -m analysis tome-sweep results/digits_compare --trial vit_tome-002 --ratios 0,0.2,0.4,0.6
 """
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.read.study_folder import StudyError
+from analysis.cli.arguments import Folder, TrialOption
+from analysis.cli.output import print_notes, writing
+from analysis.read.errors import StudyError
+from analysis.tell.formats import Format
+from record.folder import StudyFolder
 
-Folder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="A study folder, such as results/digits_compare.")]
-TrialOption = Annotated[str, typer.Option(metavar="best|knee|NAME", help="A trial of a model that can merge tokens.")]
 RatiosOption = Annotated[str | None, typer.Option(metavar="R,R,...", help="Shares of the patch tokens, 0 <= R < 1.")]
 
 app = typer.Typer()
@@ -26,23 +25,22 @@ def merges(
     folder: Folder,
     trial: TrialOption = "best",
     ratios: RatiosOption = None,
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Images of yours [default: test images].")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own images [default: test images].")] = None,
     count: Annotated[int, typer.Option(help="How many images.", min=1, max=20)] = 5,
     to: Annotated[Path | None, typer.Option(help="The file [default: STUDY_DIR/figures/merges_TRIAL.png].")] = None,
 ) -> None:
     """Draw which patches a trained model merges, over test images at several ratios side by side (PNG)."""
     from analysis.use.merges import RATIOS, draw
     from analysis.use.merging_model import merging_model
-    from analysis.use.samples import Sample, kept, read_folder
+    from analysis.use.samples import load_samples, read_folder
+    from record.contents import Sample
 
-    asked = _ratios(ratios, RATIOS)
+    shares = _shares(ratios, RATIOS)
     model = merging_model(folder, trial)
-    sample = kept(folder)["test"] if images is None else read_folder(images, model.exported, count)
-    path = to or folder / "figures" / f"merges_{model.trial}.png"
-    try:
-        print(draw(model, Sample(sample.images[:count], sample.labels[:count]), asked, path))
-    except OSError as error:
-        raise StudyError(f"--to {path}: cannot be written: {error.strerror}; choose another") from error
+    sample = load_samples(folder)["test"] if images is None else read_folder(images, model.exported, count)
+    path = to or StudyFolder(folder).figures / f"merges_{model.trial}.png"
+    with writing("the picture", path):
+        print(draw(model, Sample(sample.images[:count], sample.labels[:count]), shares, path))
 
 
 @app.command()
@@ -59,34 +57,34 @@ def tome_sweep(
 
     Speed is measured here and now, so nothing else should run. Choose a ratio by the validation accuracy.
     """
-    from analysis.tell.tables import Format, print_frame
+    from analysis.tell.tables import print_frame
     from analysis.use import tome_sweep as sweeping
     from analysis.use.merging_model import merging_model
-    from analysis.use.samples import UNKNOWN, kept, read_folder
+    from analysis.use.samples import UNKNOWN, load_samples, read_folder
 
-    asked = _ratios(ratios, sweeping.RATIOS)
+    shares = _shares(ratios, sweeping.RATIOS)
     model = merging_model(folder, trial)
-    samples = kept(folder) if images is None else {"images": read_folder(images, model.exported)}
+    samples = load_samples(folder) if images is None else {"images": read_folder(images, model.exported)}
     if any((sample.labels == UNKNOWN).any() for sample in samples.values()):
         known = ", ".join(model.exported.classes[:5])
-        raise StudyError(f"--images {images}: an image lies in no folder named as a class ({known}, ...); sort them")
-    table = sweeping.sweep(model, samples, asked)
+        raise StudyError(f"--images {images}: some images are not in a folder named after a class ({known}, ...)")
+    table = sweeping.sweep(model, samples, shares)
     shown = ["tome_ratio", "tokens_left", "inference_images_per_second", "times_as_fast"]
     print_frame(table[[*shown, *sweeping.accuracies(table)]], Format.TEXT)
-    try:
-        for path in sweeping.write(table, to or folder / "figures"):
+    target = to or StudyFolder(folder).figures
+    with writing("the sweep", target):
+        for path in sweeping.write(table, target):
             print(path)
-    except OSError as error:
-        raise StudyError(f"--to {to or folder}: cannot be written: {error.strerror}; choose another") from error
     if (worst := table["spread"].max()) > sweeping.UNSTEADY:
-        print(f"the repeats' quartiles are up to {worst:.0%} apart: something else was running", file=sys.stderr)
+        print_notes([f"the repeats' quartiles are up to {worst:.0%} apart: something else was running"])
 
 
-def _ratios(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+def _shares(text: str | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    """`--ratios`, such as "0,0.3,0.6"."""
     try:
-        asked = tuple(float(part) for part in text.split(",")) if text is not None else default
+        shares = tuple(float(part) for part in text.split(",")) if text is not None else default
     except ValueError:
-        asked = (-1.0,)
-    if not all(0 <= ratio < 1 for ratio in asked):
+        shares = (-1.0,)
+    if not all(0 <= share < 1 for share in shares):
         raise StudyError(f"--ratios {text}: write shares from 0 to below 1 with commas, such as 0,0.3,0.6")
-    return asked
+    return shares

@@ -1,22 +1,18 @@
-"""The verbs of the command line that weigh a study up: report, compare, importance, figures.
+"""The verbs that weigh up a study: report, figures, compare, importance.
 
 python -m analysis report results/digits_compare
 python -m analysis compare results/digits_compare --format markdown
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analysis.read.study_folder import StudyError, load
-from analysis.tell.tables import Format, print_frame
-
-Folder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="A study folder, such as results/digits_compare.")]
-Folders = Annotated[list[Path], typer.Argument(metavar="STUDY_DIR...", help="Study folders.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+from analysis.cli.arguments import Folder, Folders, FormatOption
+from analysis.cli.output import print_notes, writing
+from analysis.tell.formats import Format
+from record.folder import StudyFolder
 
 app = typer.Typer()
 
@@ -26,15 +22,11 @@ def report(
     folder: Folder,
     to: Annotated[Path | None, typer.Option("--to", help="The file to write [default: STUDY_DIR/report.html].")] = None,
 ) -> None:
-    """Write the study as one HTML page that opens from disk, finished or still running."""
+    """Write the study, finished or still running, as one HTML page that opens from disk."""
     from analysis.tell.report import write_report
 
-    try:
+    with writing("the report", to or folder):
         print(write_report(folder, to))
-    except OSError as error:
-        raise StudyError(
-            f"{to or folder}: the report cannot be written: {error.strerror}; choose another --to"
-        ) from error
 
 
 @app.command()
@@ -43,42 +35,40 @@ def figures(
     to: Annotated[Path | None, typer.Option("--to", help="The folder for them [default: STUDY_DIR/figures].")] = None,
 ) -> None:
     """Draw the report's pictures as PNG files."""
+    from analysis.read.study_folder import load
     from analysis.tell.pictures.png import write_figures
 
     study = load(folder)
-    try:
-        for path in write_figures(study, to or folder / "figures"):
+    with writing("the figures", to or folder):
+        for path in write_figures(study, to or StudyFolder(folder).figures):
             print(path)
-    except OSError as error:
-        raise StudyError(
-            f"{to or folder}: the figures cannot be written: {error.strerror}; choose another --to"
-        ) from error
 
 
 @app.command()
 def compare(folders: Folders, format: FormatOption = Format.TEXT) -> None:
-    """Which confirmed candidates differ in test accuracy: each pair's tests, corrected for their number."""
+    """Which confirmed candidates differ in test accuracy: tests of each pair, corrected for their number."""
+    from analysis.read.study_folder import load
+    from analysis.tell.tables import print_frame
     from analysis.weigh.comparison import comparisons
 
     study = load(*folders)
-    found = comparisons(study)
-    _tell([*study.notes, *([] if len(found) else ["no two candidates were confirmed: there is nothing to compare"])])
+    pairs = comparisons(study)
+    print_notes(study.notes)
+    if pairs.empty:
+        print_notes(["fewer than two candidates were confirmed: there is nothing to compare"])
     if format is Format.TEXT:
-        found = found.drop(columns=["only_first", "only_second", "p"])
-    print_frame(found, format)
+        pairs = pairs.drop(columns=["only_first", "only_second", "p"])
+    print_frame(pairs, format)
 
 
 @app.command()
 def importance(folders: Folders, format: FormatOption = Format.TEXT) -> None:
-    """How much each searched setting moved accuracy and speed, by model (fANOVA)."""
+    """How much each searched setting moved accuracy and speed, per model (fANOVA)."""
+    from analysis.read.study_folder import load
+    from analysis.tell.tables import print_frame
     from analysis.weigh.importance import importance as weigh
 
     study = load(*folders)
-    found, remarks = weigh(study)
-    _tell([*study.notes, *remarks])
-    print_frame(found, format)
-
-
-def _tell(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+    shares, remarks = weigh(study)
+    print_notes([*study.notes, *remarks])
+    print_frame(shares, format)

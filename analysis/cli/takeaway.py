@@ -1,4 +1,4 @@
-"""The part of the command line that takes something out of a study: a model to use, runs for other tools.
+"""The verbs that take something out of a study: a model to use, trials for other tools.
 
 python -m analysis export results/digits_compare --trial best --to my_model
 python -m analysis predict my_model photos/ more/image.jpg > classes.csv
@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(metavar="STUDY_DIR", help="A study folder, such as results/digits_compare.")]
+from analysis.cli.arguments import Folder, TrialOption
+from analysis.cli.output import print_notes
 
 app = typer.Typer()
 
@@ -20,13 +21,13 @@ app = typer.Typer()
 def export(
     folder: Folder,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the model.")],
-    trial: Annotated[str, typer.Option(metavar="best|knee|NAME", help="Which one; NAME as in the table.")] = "best",
+    trial: TrialOption = "best",
 ) -> None:
     """Take a trained model away: weights, configuration and model card."""
     from analysis.use.export import export as export_model
 
     exported = export_model(folder, trial, to)
-    print(f"{to}: {exported.model}, trial {exported.trial}", file=sys.stderr)
+    print_notes([f"{to}: {exported.model}, trial {exported.trial}"])
 
 
 @app.command()
@@ -48,7 +49,7 @@ def predict(
     broken = 0
     for file, result in classifier.classify(files):
         if isinstance(result, str):
-            print(f"{file}: not a readable image, {result}", file=sys.stderr)
+            print_notes([f"{file}: not a readable image, {result}"])
             broken += 1
             continue
         best, second = result.topk(2).indices.tolist()

@@ -1,13 +1,20 @@
 """What may be chosen from: the trials that ended, and the confirmed candidates with their spread over seeds."""
 
+from typing import Any
+
 import pandas as pd
 
-from analysis.read.study_folder import Study, StudyError
-from record import tasks
+from analysis.read.columns import has_values
+from analysis.read.errors import StudyError
+from analysis.read.study_folder import Study
+from record import figures
+from record.figures import CONTENDED, TRIALS
+from record.folder import COMPLETE, PHASES
 from record.pareto import pareto_mask
 from record.tasks import Terms
 
-_SETTINGS = ("lr", "train_size", "tome_ratio")
+_, SEARCH, CONFIRM = PHASES
+_CONDITIONS = ("image_size",)  # settings that conditions.py states where all trials share them
 
 
 def terms(study: Study) -> Terms:
@@ -15,71 +22,77 @@ def terms(study: Study) -> Terms:
 
     Raises `StudyError` where merged studies measure different things.
     """
-    named = {str(spec.get("task")) for spec in study.specs.values()}
-    measured = [
-        task for task in tasks.TASKS.values() if task.name in named or _has_values(study.trials, task.validation)
-    ]
-    if len(measured) > 1:
-        qualities = " and ".join(task.quality for task in measured)
-        raise StudyError(f"{', '.join(study.names)} measure {qualities}: ask about one kind at a time")
-    return measured[0] if measured else tasks.TASKS[tasks.DEFAULT]
-
-
-def quality(study: Study) -> str:
-    """What the study measures as accuracy: "accuracy" (0..1), or "bleu" (0..100) of translations."""
-    return terms(study).quality
-
-
-def examples(study: Study) -> str:
-    """What a model is trained on and `train_size` counts: "images", or "pairs" of sentences."""
-    return terms(study).training_examples
+    tasks = list(dict.fromkeys(study.tasks.values()))
+    if len(tasks) > 1:
+        qualities = " and ".join(task.quality for task in tasks)
+        raise StudyError(f"{', '.join(study.names)} measure {qualities}: give studies of one task at a time")
+    return tasks[0]
 
 
 def speed(study: Study) -> str:
-    """The column of the speed measured alone, such as `inference_images_per_second`; a filled one before an empty one."""
-    names = study.trials.columns.astype(str)
-    columns = [name for name in names if name.startswith("inference_") and name.endswith("_per_second")]
-    columns = [name for name in columns if _has_values(study.trials, name)] or columns
-    usual = terms(study).speed
-    return usual if usual in columns else columns[0]
+    """The column of the speed measured alone, such as `inference_images_per_second`."""
+    return terms(study).speed
 
 
 def settings(study: Study) -> list[str]:
-    """The columns that hold what a person sets: the usual three, and whatever the spaces search or cross."""
-    named = set(_SETTINGS)
-    for spec in study.specs.values():
-        models = spec.get("models")
-        entries = list(models.values()) if isinstance(models, dict) else models
-        for entry in [spec, *(entries if isinstance(entries, list) else [])]:
-            for key in ("search", "factors"):
-                dimensions = entry.get(key) if isinstance(entry, dict) else None
-                named.update(map(str, dimensions) if isinstance(dimensions, dict) else ())
-    return [name for name in study.trials if name in named and _has_values(study.trials, name)]
+    """The columns that hold what a person sets: those that the task always has, and whatever the spaces search or cross."""
+    return [name for name in _all_settings(study) if name not in _CONDITIONS or study.trials[name].nunique() > 1]
+
+
+def _all_settings(study: Study) -> list[str]:
+    names = {figure.name for task in study.tasks.values() for figure in figures.of(task.name, TRIALS) if figure.setting}
+    names |= {name for spec in study.specs.values() for name in _dimensions(spec)}
+    return [name for name in study.trials if name in names and has_values(study.trials, name)]
+
+
+def _dimensions(spec: dict[str, Any]) -> set[str]:
+    """The settings that a space searches or crosses, for all its models or for one."""
+    models = spec.get("models")
+    entries = list(models.values()) if isinstance(models, dict) else models
+    entries = [spec, *(entries if isinstance(entries, list) else [])]
+    dimensions = [entry.get(key) for entry in entries if isinstance(entry, dict) for key in ("search", "factors")]
+    return {str(name) for names in dimensions if isinstance(names, dict) for name in names}
+
+
+def outcomes(study: Study) -> list[str]:
+    """The columns that say what a trial reached, and what it costs when it has the hardware to itself."""
+    return [
+        figure.name
+        for figure in figures.of(terms(study).name, TRIALS)
+        if figure.better and not figure.name.startswith(CONTENDED)
+    ]
 
 
 def searched(study: Study) -> pd.DataFrame:
-    """The search's trials that ran their whole budget: one row each, its accuracy on the validation split."""
+    """The search trials that ran their whole budget: one row each, with the accuracy on the validation split."""
     trials = study.trials
-    return trials[(trials["phase"] == "search") & (trials["state"] == "complete")].reset_index(drop=True)
+    return trials[(trials["phase"] == SEARCH) & (trials["state"] == COMPLETE)].reset_index(drop=True)
+
+
+def confirm_runs(study: Study) -> pd.DataFrame:
+    """The confirm runs that ended, with `candidate` the search trial that each repeats, in the order of their seeds."""
+    return _confirm_runs(study).sort_values("seed", kind="stable")
+
+
+def _confirm_runs(study: Study) -> pd.DataFrame:
+    runs = study.trials[(study.trials["phase"] == CONFIRM) & (study.trials["state"] == COMPLETE)]
+    return runs.assign(candidate=runs["candidate"].fillna(runs["trial"]))
 
 
 def confirmed(study: Study) -> pd.DataFrame:
-    """One row a confirmed candidate, under its search trial's name: measures are means over its seeds.
+    """One row per confirmed candidate, under its search trial's name: measures are means over its seeds.
 
     `seeds` counts the runs and `test_<quality>_std` is the sample standard deviation over them (NaN for one seed).
     """
-    trials = study.trials
-    runs = trials[(trials["phase"] == "confirm") & (trials["state"] == "complete")]
-    runs = runs.assign(trial=runs["candidate"].fillna(runs["trial"])).drop(columns=["candidate", "seed"])
+    runs = _confirm_runs(study)
+    runs = runs.assign(trial=runs["candidate"]).drop(columns=["candidate", "seed"])
     by = [*study.keys, "trial"]
-    measures = [name for name in runs.select_dtypes("float") if name not in settings(study)]
+    # The mean of three times 0.1 is not 0.1, so settings are not averaged.
+    measures = runs.select_dtypes("float").columns.difference(_all_settings(study))
     how = {name: "mean" if name in measures else "first" for name in runs.columns.drop(by)}
     groups = runs.groupby(by, sort=False)
-    test = f"test_{quality(study)}"
-    spread: dict[str, pd.Series] = {"seeds": groups.size()}
-    if test in runs:
-        spread[f"{test}_std"] = groups[test].std()
-    return groups.agg(how).assign(**spread).reset_index()
+    tested = terms(study).tested
+    return groups.agg(how).assign(seeds=groups.size(), **{f"{tested}_std": groups[tested].std()}).reset_index()
 
 
 def choices(study: Study) -> tuple[pd.DataFrame, str]:
@@ -88,11 +101,10 @@ def choices(study: Study) -> tuple[pd.DataFrame, str]:
     The test split decides only when every model that finished a trial has a confirmed candidate: a confirm phase that
     is half done would compare some models and leave the others out.
     """
-    found, repeated = searched(study), confirmed(study)
-    test = f"test_{quality(study)}"
-    if len(repeated) and _models(found, study.keys) <= _models(repeated[repeated[test].notna()], study.keys):
-        return repeated, test
-    return found, f"val_{quality(study)}"
+    search, repeated, task = searched(study), confirmed(study), terms(study)
+    if len(repeated) and _models(search, study.keys) <= _models(repeated[repeated[task.tested].notna()], study.keys):
+        return repeated, task.tested
+    return search, task.validation
 
 
 def front(rows: pd.DataFrame, accuracy: str, speed_column: str) -> pd.DataFrame:
@@ -103,7 +115,3 @@ def front(rows: pd.DataFrame, accuracy: str, speed_column: str) -> pd.DataFrame:
 
 def _models(rows: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
     return set(rows[keys].itertuples(index=False, name=None))
-
-
-def _has_values(frame: pd.DataFrame, column: str) -> bool:
-    return column in frame and bool(frame[column].notna().any())

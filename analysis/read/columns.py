@@ -1,98 +1,50 @@
-"""The columns that a study folder promises, their types, and reading a CSV file into them.
+"""The tables of a study folder as typed frames, by the types that record/figures.py gives their columns.
 
-A column that is missing is added empty, one that is unknown is kept as pandas reads it: a folder written by an older or
-a newer version still loads.
+A column of the task that is missing is added empty, an unknown one is kept as pandas reads it: a folder written by an
+older or a newer version still loads.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-Columns = dict[str, str]
-
-TRIALS: Columns = {
-    "trial": "str",
-    "model": "str",
-    "phase": "str",
-    "state": "str",
-    "seed": "Int64",
-    "data": "str",
-    "weights": "str",
-    "cell": "str",
-    "candidate": "str",
-    "lr": "float64",
-    "train_size": "Int64",
-    "tome_ratio": "float64",
-    "epochs": "Int64",
-    "epoch_budget": "Int64",
-    "val_accuracy": "float64",
-    "test_accuracy": "float64",
-    "val_bleu": "float64",
-    "test_bleu": "float64",
-    "test_images": "Int64",
-    "val_loss": "float64",
-    "train_seconds": "float64",
-    "eval_seconds": "float64",
-    "contended_train_seconds_per_epoch": "float64",
-    "contended_eval_seconds_per_epoch": "float64",
-    "inference_images_per_second": "float64",
-    "train_images_per_second": "float64",
-    "parameters": "Int64",
-    "gflops_per_image": "float64",
-    "peak_memory_mb": "float64",
-    "pareto": "boolean",
-    "error": "str",
-}
-
-EPOCHS: Columns = {"trial": "str", "model": "str", "phase": "str", "epoch": "Int64"}
-
-PROFILE: Columns = {
-    "model": "str",
-    "tome_ratio": "float64",
-    "image_size": "Int64",
-    "batch": "Int64",
-    "dtype": "str",
-    "threads": "Int64",
-    "device": "str",
-    "hardware": "str",
-    "inference_images_per_second": "float64",
-    "inference_images_per_second_q1": "float64",
-    "inference_images_per_second_q3": "float64",
-    "interpolated_images_per_second": "float64",
-    "latency_ms": "float64",
-    "train_step_seconds": "float64",
-    "parameters": "Int64",
-    "gflops_per_image": "float64",
-    "peak_memory_mb": "float64",
-    "busy": "str",
-    "torch": "str",
-}
+from record import figures
+from record.figures import Type
 
 _TRUTH = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_EXPECTED: dict[Type, str] = {"float64": "number", "Int64": "whole number", "boolean": "truth value", "str": "text"}
 
 
-def read_csv(path: Path, columns: Columns) -> tuple[pd.DataFrame, list[str]]:
-    """Read `path` with the types of `columns`; also return a note for each column whose values do not fit.
+def types(task: str, table: str) -> dict[str, Type]:
+    """Column -> type, for a table ("trials", "epochs" or "profile") of a study of this task."""
+    return {figure.name: figure.type for figure in figures.of(task, table)}
 
-    A file that is missing or empty gives no rows. Raises `ValueError` (also as pandas' `ParserError`) where the file is
-    no table at all.
+
+def read_csv(path: Path, table: str) -> pd.DataFrame:
+    """A table as pandas reads it, except that text stays text; no rows where the file is missing or empty.
+
+    Raises `ValueError` (also as pandas' `ParserError`) where the file is not a table.
     """
-    as_text = {name: "str" for name, kind in columns.items() if kind in ("str", "boolean")}
+    as_text = {f.name: "str" for f in figures.FIGURES if table in f.tables and f.type in ("str", "boolean")}
     try:
-        frame = pd.read_csv(path, dtype=as_text)
+        return pd.read_csv(path, dtype=as_text)
     except (FileNotFoundError, pd.errors.EmptyDataError):
-        frame = pd.DataFrame()
-    notes = []
+        return pd.DataFrame()
+
+
+def convert(frame: pd.DataFrame, columns: dict[str, Type]) -> list[str]:
+    """Give `frame` these columns with their types, in place; one line for each whose values do not all fit."""
+    problems = []
     for name, kind in columns.items():
         given = frame[name] if name in frame else pd.Series(pd.NA, index=frame.index, dtype="str")
         frame[name] = typed = _convert(given, kind)
         lost = int((given.notna() & typed.isna()).sum())
         if lost:
-            notes.append(f"{path.name}: {lost} value(s) of {name} are no {kind} and were left out")
-    return frame, notes
+            problems.append(f"left out {lost} value{'s' * (lost != 1)} of {name}: not a {_EXPECTED[kind]}")
+    return problems
 
 
-def _convert(values: pd.Series, kind: str) -> pd.Series:
+def _convert(values: pd.Series, kind: Type) -> pd.Series:
     if kind == "str":
         return values.astype("str")
     if kind == "boolean":
@@ -101,3 +53,7 @@ def _convert(values: pd.Series, kind: str) -> pd.Series:
     if kind == "Int64":
         return numbers.where(numbers % 1 == 0).astype("Int64")
     return numbers
+
+
+def has_values(frame: pd.DataFrame, column: str) -> bool:
+    return column in frame and bool(frame[column].notna().any())

@@ -42,8 +42,6 @@ def conditions(study: Study) -> list[str]:
 def interpolation_error(study: Study) -> list[str]:
     """One line: how far the search's interpolated speeds were from those that the confirm phase timed exactly."""
     exact, interpolated = speed(study), terms(study).interpolated_speed
-    if not {exact, interpolated} <= {*study.profile}:
-        return []
     errors = (study.profile[interpolated] / study.profile[exact] - 1).abs().dropna()
     if errors.empty:
         return []

@@ -1,33 +1,35 @@
 """A study folder as typed frames; several folders as one study with a `study` column."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
 
-from analysis.read.columns import EPOCHS, PROFILE, TRIALS, Columns, read_csv
-from record.errors import UserError
+from analysis.read.columns import convert, has_values, read_csv, types
+from analysis.read.errors import StudyError
+from record import tasks
+from record.contents import read_environment, read_spec
+from record.errors import one_line
+from record.figures import EPOCHS, PROFILE, TRIALS
+from record.folder import SCHEMA, StudyFolder
+from record.tasks import Terms
 
-SCHEMA = 1  # of the study folder; environment.json says which one wrote it
-_MARKS = ("study.yaml", "trials.csv", "study.db")
-
-
-class StudyError(UserError):
-    """What was asked cannot be had from this study folder; the message is one line and says what to do instead."""
+_TABLES = (TRIALS, EPOCHS, PROFILE)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Study:
     """What one study folder, or several merged ones, hold.
 
-    `trials` has one row a trial, `epochs` one row a trial and epoch, `profile` one row an isolated timing. In merged
-    studies each frame begins with a column `study`. `specs` and `environments` are the folders' study.yaml and
-    environment.json by study name, `folders` the folders themselves. `notes` says what in them could not be read.
+    `trials` has one row per trial, `epochs` one per trial and epoch, `profile` one per isolated timing. In merged
+    studies each frame starts with a column `study`. By study name: `specs` and `environments` hold study.yaml and
+    environment.json, `tasks` what the study's task calls things, `folders` the folders. `notes` says what could not be
+    read.
     """
 
     trials: pd.DataFrame
@@ -35,8 +37,9 @@ class Study:
     profile: pd.DataFrame
     specs: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
+    tasks: dict[str, Terms]
+    folders: dict[str, StudyFolder]
     notes: tuple[str, ...] = field(default=())
-    folders: dict[str, Path] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -59,70 +62,88 @@ class Study:
 
     def _only(self, by_name: dict[str, dict[str, Any]], attribute: str) -> dict[str, Any]:
         if len(by_name) != 1:
-            raise StudyError(f"these are {len(by_name)} studies merged: use .{attribute}[name]")
+            raise StudyError(f"these are {len(by_name)} merged studies: use .{attribute}[name]")
         return next(iter(by_name.values()))
 
 
 def load(*folders: str | os.PathLike[str]) -> Study:
     """Read one study folder, or merge several, finished or still running.
 
-    Raises `StudyError` where a folder is no study folder or its tables cannot be read.
+    Raises `StudyError` where a folder is not a study folder or its tables cannot be read.
     """
     if not folders:
         raise StudyError("no study folder given")
     paths = [Path(folder) for folder in folders]
-    studies = {name: _load_one(path, name) for name, path in zip(_names(paths), paths, strict=True)}
+    studies = {name: _load_one(StudyFolder(path), name) for name, path in zip(_names(paths), paths, strict=True)}
     return _merged(studies) if len(studies) > 1 else next(iter(studies.values()))
 
 
-def _load_one(folder: Path, name: str) -> Study:
+def _load_one(folder: StudyFolder, name: str) -> Study:
     _check_is_study(folder)
     notes: list[str] = []
-
-    def table(file: str, columns: Columns) -> pd.DataFrame:
-        try:
-            frame, problems = read_csv(folder / file, columns)
-        except (ValueError, OSError) as error:
-            raise StudyError(f"{folder / file} is no readable table: {_first_line(error)}") from error
-        notes.extend(problems)
-        return frame
-
-    def document(file: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-        try:
-            content = parse((folder / file).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            notes.append(f"{file} is missing")
-            return {}
-        except (ValueError, OSError, yaml.YAMLError) as error:
-            notes.append(f"{file} cannot be read: {_first_line(error)}")
-            return {}
-        return content if isinstance(content, dict) else {}
-
-    spec, environment = document("study.yaml", yaml.safe_load), document("environment.json", json.loads)
+    spec = _document(folder.spec, lambda: read_spec(folder), notes)
+    environment = _document(folder.environment, lambda: read_environment(folder), notes)
     schema = environment.get("schema", SCHEMA)
     if isinstance(schema, int) and schema > SCHEMA:
         notes.append(f"written by a newer version (schema {schema}; this one knows {SCHEMA}): what it knows is shown")
+    frames = {table: _table(folder, table) for table in _TABLES}
+    task = _task(spec, frames[TRIALS])
+    for table, frame in frames.items():
+        problems = convert(frame, types(task.name, table))
+        notes += [f"{folder.table(table).name}: {problem}" for problem in problems]
     return Study(
-        trials=table("trials.csv", TRIALS),
-        epochs=table("epochs.csv", EPOCHS),
-        profile=table("profile.csv", PROFILE),
+        trials=frames[TRIALS],
+        epochs=frames[EPOCHS],
+        profile=frames[PROFILE],
         specs={name: spec},
         environments={name: environment},
-        notes=tuple(notes),
+        tasks={name: task},
         folders={name: folder},
+        notes=tuple(notes),
     )
 
 
-def _check_is_study(folder: Path) -> None:
-    if not folder.exists():
-        raise StudyError(f"{folder}: no such folder")
-    if not folder.is_dir():
-        raise StudyError(f"{folder} is a file: give the study folder that holds it")
-    if any((folder / mark).exists() for mark in _MARKS):
+def _document(path: Path, read: Callable[[], object], notes: list[str]) -> dict[str, Any]:
+    """What the file holds; {} and a note where it is missing or damaged."""
+    if not path.exists():
+        notes.append(f"{path.name} is missing")
+        return {}
+    try:
+        content = read()
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        notes.append(f"{path.name} cannot be read: {one_line(error)}")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _table(folder: StudyFolder, table: str) -> pd.DataFrame:
+    path = folder.table(table)
+    try:
+        return read_csv(path, table)
+    except (ValueError, OSError) as error:
+        raise StudyError(f"{path} is not a readable table: {one_line(error)}") from error
+
+
+def _task(spec: dict[str, Any], trials: pd.DataFrame) -> Terms:
+    """The task that study.yaml names; without a known one, that whose quality trials.csv has values of."""
+    if (name := spec.get("task")) in tasks.TASKS:
+        return tasks.TASKS[name]
+    measured = [task for task in tasks.TASKS.values() if has_values(trials, task.validation)]
+    return measured[0] if measured else tasks.TASKS[tasks.DEFAULT]
+
+
+def _check_is_study(folder: StudyFolder) -> None:
+    path = folder.path
+    if not path.exists():
+        raise StudyError(f"{path}: no such folder")
+    if not path.is_dir():
+        raise StudyError(f"{path} is a file: give the study folder that holds it")
+    if folder.is_study():
         return
-    inside = sorted(str(path.parent) for path in folder.glob("*/study.yaml"))
+    inside = sorted(str(spec.parent) for spec in path.glob(f"*/{folder.spec.name}"))
     instead = f"; the studies in it are {', '.join(inside[:5])}" if inside else ""
-    raise StudyError(f"{folder} is no study folder (it has none of {', '.join(_MARKS)}){instead}")
+    marks = f"{folder.spec.name}, {folder.table(TRIALS).name} or {folder.ledger.name}"
+    raise StudyError(f"{path} is not a study folder: it has no {marks}{instead}")
 
 
 def _names(paths: list[Path]) -> list[str]:
@@ -140,20 +161,20 @@ def _names(paths: list[Path]) -> list[str]:
 
 def _merged(studies: dict[str, Study]) -> Study:
     def stacked(frame_of: Callable[[Study], pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat(
-            [frame_of(study).assign(study=name) for name, study in studies.items()], ignore_index=True
-        ).pipe(lambda frame: frame[["study", *frame.columns.drop("study")]])
+        frames = [frame_of(study).assign(study=name) for name, study in studies.items()]
+        frame = pd.concat(frames, ignore_index=True)
+        return frame[["study", *frame.columns.drop("study")]]
+
+    def by_name(dict_of: Callable[[Study], dict[str, T]]) -> dict[str, T]:
+        return {name: next(iter(dict_of(study).values())) for name, study in studies.items()}
 
     return Study(
         trials=stacked(lambda study: study.trials),
         epochs=stacked(lambda study: study.epochs),
         profile=stacked(lambda study: study.profile),
-        specs={name: study.spec for name, study in studies.items()},
-        environments={name: study.environment for name, study in studies.items()},
+        specs=by_name(lambda study: study.specs),
+        environments=by_name(lambda study: study.environments),
+        tasks=by_name(lambda study: study.tasks),
+        folders=by_name(lambda study: study.folders),
         notes=tuple(f"{name}: {note}" for name, study in studies.items() for note in study.notes),
-        folders={name: study.folders[name] for name, study in studies.items()},
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

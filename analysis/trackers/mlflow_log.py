@@ -6,23 +6,26 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.read.study_folder import StudyError, load
+from analysis.read.errors import StudyError
+from analysis.read.study_folder import load
 from analysis.trackers.tracking import Trial, trials
+from record.errors import one_line
+from record.folder import COMPLETE, FAILED, PRUNED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_MOST_AT_ONCE = 1000  # metrics that MLflow takes in one call
-_STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+_BATCH = 1000  # metrics that MLflow accepts in one call
+_STATUS = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 
 
 def log_study(study_folder: Path, uri: str) -> int:
-    """Log each trial that has ended and is not there yet to the experiment of the study's name; returns their number.
+    """Log each trial that has ended and is not there yet to the experiment named after the study; returns their number.
 
-    uri: such as http://localhost:5000 or sqlite:///mlflow.db. So a study can be logged again while it grows. Raises
+    A study can be logged again while it grows. uri: such as http://localhost:5000 or sqlite:///mlflow.db. Raises
     `StudyError` where mlflow is not installed or the server cannot be used.
     """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default waits minutes for a server that is away
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default waits minutes for an absent server
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -31,23 +34,24 @@ def log_study(study_folder: Path, uri: str) -> int:
     study = load(study_folder)
     try:
         client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(study.names[0])
-        experiment = found.experiment_id if found else client.create_experiment(study.names[0])
-        there = _logged(client, experiment)
-        new = [trial for trial in trials(study) if trial.labels["state"] in _STATUS and trial.name not in there]
+        existing = client.get_experiment_by_name(study.names[0])
+        experiment = existing.experiment_id if existing else client.create_experiment(study.names[0])
+        logged = _logged(client, experiment)
+        new = [trial for trial in trials(study) if trial.labels["state"] in _STATUS and trial.name not in logged]
         for trial in new:
             _log(client, experiment, trial)
     except (MlflowException, OSError, ImportError) as error:
-        raise StudyError(f"MLflow at {uri}: {' '.join(str(error).split())[:200]}") from error
+        raise StudyError(f"MLflow at {uri}: {one_line(error)}") from error
     return len(new)
 
 
 def _logged(client: MlflowClient, experiment: str) -> set[str]:
+    """The names of the trials that are there already."""
     names: set[str] = set()
     token = None
     while True:
-        page = client.search_runs([experiment], max_results=_MOST_AT_ONCE, page_token=token)
-        # a run that is not terminated was left by a call that died, and is logged again
+        page = client.search_runs([experiment], max_results=_BATCH, page_token=token)
+        # A run that is still open was left by a call that died: the trial is logged again.
         names |= {run.data.tags["trial"] for run in page if run.info.status != "RUNNING" and "trial" in run.data.tags}
         token = page.token
         if not token:
@@ -60,10 +64,8 @@ def _log(client: MlflowClient, experiment: str, trial: Trial) -> None:
     tags = trial.labels | {"trial": trial.name}
     run = client.create_run(experiment, run_name=trial.name, tags=tags).info
     at = run.start_time
-    drawn = {name for name, _, _ in trial.curves}
-    last = [(name, trial.epochs, value) for name, value in trial.figures.items() if name not in drawn]
-    metrics = [Metric(name, value, at, step) for name, step, value in [*trial.curves, *last]]
+    metrics = [Metric(name, value, at, step) for name, step, value in [*trial.curves, *trial.final()]]
     client.log_batch(run.run_id, params=[Param(name, str(value)) for name, value in trial.params.items()])
-    for begin in range(0, len(metrics), _MOST_AT_ONCE):
-        client.log_batch(run.run_id, metrics=metrics[begin : begin + _MOST_AT_ONCE])
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run.run_id, metrics=metrics[start : start + _BATCH])
     client.set_terminated(run.run_id, status=_STATUS[trial.labels["state"]])

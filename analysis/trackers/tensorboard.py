@@ -1,4 +1,4 @@
-"""A study as TensorBoard event files: one run a trial, epochs as steps, settings and figures in the HPARAMS tab."""
+"""A study as TensorBoard event files: one run per trial, epochs as steps, settings and figures in the HPARAMS tab."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from analysis.trackers.tracking import Trial, trials
 
 
 def write_events(study_folder: Path) -> Path:
-    """Write STUDY_DIR/tensorboard/<trial>/ anew for each trial; returns STUDY_DIR/tensorboard."""
+    """Rewrite STUDY_DIR/tensorboard/<trial>/ for each trial; returns STUDY_DIR/tensorboard."""
     records = list(trials(load(study_folder)))
     logs = study_folder / "tensorboard"
     shutil.rmtree(logs, ignore_errors=True)
-    # TensorBoard takes the columns of its table from one experiment record, so that must know every trial's settings.
+    # TensorBoard takes the columns of its table from one experiment record, so it must hold every trial's settings.
     every_param = {name: value for trial in records for name, value in _params(trial).items()}
     every_figure = {name: value for trial in records for name, value in trial.figures.items()}
     experiment, _, _ = hparams(every_param, every_figure)
@@ -32,12 +32,8 @@ def _write_run(folder: Path, trial: Trial) -> None:
     _, start, end = hparams(_params(trial), trial.figures)
     with SummaryWriter(str(folder)) as writer:
         writer.file_writer.add_summary(start)
-        for name, epoch, value in trial.curves:
+        for name, epoch, value in [*trial.curves, *trial.final()]:
             writer.add_scalar(name, value, epoch)
-        drawn = {name for name, _, _ in trial.curves}
-        for name, value in trial.figures.items():
-            if name not in drawn:
-                writer.add_scalar(name, value, trial.epochs)
         writer.file_writer.add_summary(end)
 
 

@@ -1,6 +1,6 @@
 """A trained model that stands on its own: a folder with config.json, weights.safetensors and a model card.
 
-The format is plain JSON and safetensors, so that it can be read without this project, too.
+The format is plain JSON and safetensors, so that it can also be read without this project.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 import models
-from analysis.read.study_folder import StudyError
+from analysis.read.errors import StudyError
+from record.errors import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +22,8 @@ VERSION = 1
 
 
 class Preprocessing(BaseModel):
-    """From a file to the model's input: decoded to a square of `decoded_size` pixels (models/inputs/image_files.py), then
-    resized to `image_size` and normalised by channel (models/inputs/preprocessing.py).
+    """From a file to the model's input: decode to a square of `decoded_size` pixels (models/inputs/image_files.py), then
+    resize to `image_size` and normalise by channel (models/inputs/preprocessing.py).
 
     decoded_size: None where the study did not record it; then square images up to `image_size` keep their size.
     """
@@ -34,7 +35,7 @@ class Preprocessing(BaseModel):
 
 
 class ExportedModel(BaseModel):
-    """config.json. `model` and `options` build the network; what follows `bfloat16` is for the reader."""
+    """config.json. `model` and `options` build the network; everything after `bfloat16` is information for the reader."""
 
     version: int = VERSION
     model: str  # a file of models/
@@ -46,13 +47,13 @@ class ExportedModel(BaseModel):
     trial: str
     settings: dict[str, Any]  # of the training
     data: str | None
-    weights: str | None  # what the training began from
+    weights: str | None  # what the training started from
     figures: dict[str, int | float]
     versions: dict[str, str]
 
     @classmethod
     def read(cls, folder: Path) -> ExportedModel:
-        """Raises `StudyError` where the folder holds no exported model, or a newer one than this code knows."""
+        """Raises `StudyError` where the folder holds no exported model, or one newer than this code knows."""
         path = folder / CONFIG
         try:
             exported = cls.model_validate_json(path.read_text(encoding="utf-8"))
@@ -63,16 +64,16 @@ class ExportedModel(BaseModel):
             where = ".".join(map(str, first["loc"])) or "the file"
             raise StudyError(f"{path}: {where}: {first['msg']}; export the model again") from None
         except (OSError, ValueError) as error:
-            raise StudyError(f"{path} cannot be read ({error}); export the model again") from None
+            raise StudyError(f"{path} cannot be read ({one_line(error)}); export the model again") from None
         if exported.version > VERSION:
-            raise StudyError(f"{path} is of version {exported.version}, newer than this program: update it")
+            raise StudyError(f"{path} has version {exported.version}, newer than this program: update it")
         return exported
 
     def write(self, folder: Path) -> None:
         (folder / CONFIG).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     def build(self) -> nn.Module:
-        """The network, untrained, in evaluation mode. Raises `StudyError` where `options` are none of its own."""
+        """The network, untrained, in evaluation mode. Raises `StudyError` where `options` do not fit it."""
         try:
             return models.build(self.model, **self.options).eval()
         except (ValueError, TypeError) as error:

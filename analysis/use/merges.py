@@ -1,4 +1,4 @@
-"""Which patches a trained model merges, drawn over images: regions in their mean colour with borders around them."""
+"""Which patches a trained model merges, drawn over images: regions filled with their mean colour, with borders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from analysis.use.merging_model import MergingModel
-from analysis.use.samples import UNKNOWN, Sample
+from analysis.use.samples import UNKNOWN
+from record.contents import Sample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ Borders = list[tuple[tuple[float, float], tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Merged:
-    """What the model does to the images at one ratio: the token of each patch (B, rows, columns), each image's class."""
+    """What the model does with the images at one ratio: each patch's token (B, rows, columns), each image's class."""
 
     ratio: float
     tokens_left: int
@@ -32,15 +33,15 @@ class Merged:
 
 def merged(model: MergingModel, images: np.ndarray, ratios: tuple[float, ...]) -> list[Merged]:
     """Trace and classify the images (B, H, W, 3) uint8 at each ratio."""
-    found = []
+    results = []
     for ratio in ratios:
         left = model.merge(ratio)
-        found.append(Merged(ratio, left, model.regions(images), model.classify(images)))
-    return found
+        results.append(Merged(ratio, left, model.regions(images), model.classify(images)))
+    return results
 
 
 def mean_colours(image: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) uint8 with each pixel in the mean colour of its region; `regions` (rows, columns) by patch."""
+    """The image (H, W, 3) uint8 with each pixel in its region's mean colour; regions: (rows, columns), one per patch."""
     height, width = (size // parts for size, parts in zip(image.shape[:2], regions.shape, strict=True))
     where = regions.repeat(height, axis=0).repeat(width, axis=1)  # (H, W)
     count = np.bincount(where.ravel())
@@ -50,7 +51,7 @@ def mean_colours(image: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 
 def borders(regions: np.ndarray) -> Borders:
-    """The lines between patches of different regions, in units of patches: ((x, y), (x, y)) each."""
+    """The lines between patches of different regions, each ((x, y), (x, y)) in units of patches."""
     rows, columns = regions.shape
     lines: Borders = []
     for y, x in np.argwhere(regions[:, 1:] != regions[:, :-1]).tolist():
@@ -62,27 +63,27 @@ def borders(regions: np.ndarray) -> Borders:
 
 
 def draw(model: MergingModel, sample: Sample, ratios: tuple[float, ...], path: Path) -> Path:
-    """A row an image, a column a ratio, to `path` (PNG); its folder is made where it is missing."""
+    """Draw a row per image and a column per ratio to `path` (PNG); a missing folder is made."""
     from matplotlib.figure import Figure
 
     side = model.exported.preprocessing.image_size
     resized = np.stack([_resized(image, side) for image in sample.images])
-    found = merged(model, sample.images, ratios)
-    rows, columns = len(resized), 1 + len(found)
+    results = merged(model, sample.images, ratios)
+    rows, columns = len(resized), 1 + len(results)
     figure = Figure(figsize=(2.3 * columns, 2.5 * rows + 0.8), dpi=150, layout="constrained")
     figure.suptitle(f"Tokens merged by {model.trial} (trained at ratio {model.trained_at:g})", fontweight="bold")
     cells = figure.subplots(rows, columns, squeeze=False)
     classes = model.exported.classes
     for i, (image, label) in enumerate(zip(resized, sample.labels.tolist(), strict=True)):
-        known = label != UNKNOWN
-        _cell(cells[i, 0], image, f"truth: {classes[label]}" if known else "", "0.1")
-        for column, at in enumerate(found, 1):
+        is_known = label != UNKNOWN
+        _cell(cells[i, 0], image, f"truth: {classes[label]}" if is_known else "", "0.1")
+        for column, at in enumerate(results, 1):
             guess = int(at.predicted[i])
-            colour = "0.1" if guess == label or not known else "#D55E00"
+            colour = "0.1" if guess == label or not is_known else "#D55E00"
             _cell(cells[i, column], mean_colours(image, at.regions[i]), f"model: {classes[guess]}", colour)
             _lines(cells[i, column], borders(at.regions[i]), side / at.regions.shape[2], side / at.regions.shape[1])
     cells[0, 0].set_title(f"image\n{model.patches} patches", fontsize=10)
-    for column, at in enumerate(found, 1):
+    for column, at in enumerate(results, 1):
         cells[0, column].set_title(f"ratio {at.ratio:g}\n{at.tokens_left} tokens left", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

@@ -1,4 +1,4 @@
-"""The model card of an exported model: what it is, how good and how fast it was measured, how to use it."""
+"""The model card of an exported model: what it is, how accurate and fast it was measured to be, how to use it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
 from analysis.use.exported_model import WEIGHTS, ExportedModel
 from analysis.weigh.statistics import wilson_interval
+from record import figures
+from record.figures import Figure
+from record.tasks import IMAGE_CLASSIFICATION
+
+_TESTED = IMAGE_CLASSIFICATION.tested
 
 
 def model_card(study: Study, row: pd.Series, exported: ExportedModel) -> str:
@@ -21,12 +26,12 @@ def model_card(study: Study, row: pd.Series, exported: ExportedModel) -> str:
         f"An image classifier with {len(exported.classes)} classes, trial `{exported.trial}` of the study "
         f"`{exported.study}`.",
         "## Measured",
-        _table(("figure", "value"), _figures(row)),
+        _table(("figure", "value"), _figures(row, exported)),
         _list(_conditions(study, row)),
         *_seeds(study, row),
         "## Use",
-        f"`python -m analysis predict DIR image.jpg...` prints class and probability of each image. `{WEIGHTS}` also "
-        "serves as `--weights` of a later study.",
+        f"`python -m analysis predict DIR image.jpg...` prints class and probability of each image. `{WEIGHTS}` can also "
+        "be the `--weights` of a later study.",
         _preprocessing(exported),
         f"Classes, in the order of the outputs: {', '.join(exported.classes)}.",
         "## Training",
@@ -41,20 +46,19 @@ def model_card(study: Study, row: pd.Series, exported: ExportedModel) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _figures(row: pd.Series) -> list[tuple[str, str]]:
-    lines = []
-    if pd.notna(row["test_accuracy"]):
-        lines.append(("test accuracy", _with_interval(row["test_accuracy"], row["test_images"])))
-    forms = {
-        "val_accuracy": ("validation accuracy", "{:.4f}"),
-        "inference_images_per_second": ("inference speed, measured alone", "{:,.0f} images/s"),
-        "latency_ms": ("latency of one image, measured alone", "{:.2f} ms"),
-        "train_seconds": ("training time, from the isolated timing", "{:,.1f} s"),
-        "parameters": ("parameters", "{:,.0f}"),
-        "gflops_per_image": ("computation", "{:.4g} GFLOP an image"),
-    }
-    lines += [(name, form.format(row[key])) for key, (name, form) in forms.items() if pd.notna(row.get(key))]
+def _figures(row: pd.Series, exported: ExportedModel) -> list[tuple[str, str]]:
+    """Meaning and value of each figure; the test accuracy comes first, with its interval."""
+    known = [figures.BY_NAME[name] for name in exported.figures if figures.BY_NAME[name].better]
+    lines = [(figure.meaning, _value(row[figure.name], figure)) for figure in known if figure.name != _TESTED]
+    if pd.notna(row[_TESTED]):
+        lines.insert(0, ("test accuracy", _with_interval(row[_TESTED], row["test_images"])))
     return lines
+
+
+def _value(value: float, figure: Figure) -> str:
+    if figure.unit == "share":
+        return f"{value:.4f}"
+    return f"{value:,.0f} {figure.unit}".strip() if value >= 1000 else f"{value:.4g} {figure.unit}".strip()
 
 
 def _with_interval(accuracy: float, images: Any) -> str:
@@ -66,7 +70,7 @@ def _with_interval(accuracy: float, images: Any) -> str:
 
 
 def _conditions(study: Study, row: pd.Series) -> list[str]:
-    """What the figures hold for, of this model alone."""
+    """What the figures of this model hold for."""
     trials, profile = study.trials, study.profile
     mine = replace(
         study, trials=trials[trials["trial"] == row["trial"]], profile=profile[profile["model"] == row["model"]]
@@ -75,13 +79,13 @@ def _conditions(study: Study, row: pd.Series) -> list[str]:
 
 
 def _seeds(study: Study, row: pd.Series) -> list[str]:
-    """How much the figure depends on the seed."""
-    runs = study.trials[study.trials["candidate"] == row["candidate"]]["test_accuracy"].dropna()
+    """How much the test accuracy depends on the seed."""
+    runs = study.trials[study.trials["candidate"] == row["candidate"]][_TESTED].dropna()
     if pd.isna(row["candidate"]) or len(runs) < 2:
         return []
     return [
         f"The same settings were trained with {len(runs)} seeds: test accuracy {runs.mean():.4f}, "
-        f"standard deviation {runs.std():.4f}. Expect that mean of a new training, not the figure of this run."
+        f"standard deviation {runs.std():.4f}. Expect a new training to reach that mean, not the figure of this run."
     ]
 
 

@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 
 import models
-from analysis.read.study_folder import StudyError
+from analysis.read.errors import StudyError
 from analysis.use.exported_model import WEIGHTS, ExportedModel
 from models.inputs.image_files import decode, is_image, square_side
 from models.inputs.preprocessing import prepare
 from models.layers.precision import has_bfloat16
 from models.weights.files import read
+from record.errors import one_line
 
 BATCH = 256  # as in the study's evaluation
 
 
 class Classifier:
-    """An exported model, ready to classify. Raises `StudyError` where the folder holds none that is whole."""
+    """An exported model, ready to classify. Raises `StudyError` where the folder does not hold a complete one."""
 
     def __init__(self, folder: Path, device: torch.device | None = None) -> None:
         """device: the first GPU, if there is one, by default."""
@@ -34,8 +35,9 @@ class Classifier:
         try:
             network.load_state_dict(read(str(folder / WEIGHTS)))
         except (models.WeightsError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise StudyError(f"{folder / WEIGHTS} does not hold this model ({reason}); export it again") from error
+            raise StudyError(
+                f"{folder / WEIGHTS} does not hold this model ({one_line(error)}); export it again"
+            ) from error
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         steps = self.exported.preprocessing
         self.mean = torch.tensor(steps.mean, device=self.device)
@@ -43,13 +45,13 @@ class Classifier:
 
     def classify(self, files: Sequence[Path]) -> Iterator[tuple[Path, Tensor | str]]:
         """Each file, in order, with its class probabilities (classes,), or with what is wrong with it."""
-        for begin in range(0, len(files), BATCH):
-            some = files[begin : begin + BATCH]
+        for start in range(0, len(files), BATCH):
+            batch = files[start : start + BATCH]
             with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
-                warnings.filterwarnings("ignore", module="PIL")  # about metadata; the pixels decide
-                decoded = list(pool.map(self._decode, some))
+                warnings.filterwarnings("ignore", module="PIL")  # they concern metadata, not pixels
+                decoded = list(pool.map(self._decode, batch))
             probabilities = iter(self._probabilities([image for image in decoded if not isinstance(image, str)]))
-            for file, image in zip(some, decoded, strict=True):
+            for file, image in zip(batch, decoded, strict=True):
                 yield file, image if isinstance(image, str) else next(probabilities)
 
     def _decode(self, file: Path) -> np.ndarray | str:
@@ -71,8 +73,8 @@ class Classifier:
             return torch.empty(0)
         size = self.exported.preprocessing.image_size
         parts = []
-        for _, alike in groupby(images, key=lambda image: image.shape):
-            pixels = torch.from_numpy(np.stack(list(alike))).to(self.device)
+        for _, group in groupby(images, key=lambda image: image.shape):
+            pixels = torch.from_numpy(np.stack(list(group))).to(self.device)
             parts.append(prepare(pixels, size, self.mean, self.std))
         reduced = self.exported.bfloat16 and has_bfloat16(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
@@ -86,6 +88,6 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         inside = sorted(file for file in path.rglob("*") if is_image(file)) if path.is_dir() else [path]
         if not inside:
-            raise StudyError(f"{path}: no image in this folder; name image files or a folder with some")
+            raise StudyError(f"{path}: no images in this folder; name image files or a folder that holds some")
         files += inside
     return files

@@ -10,30 +10,31 @@ import pandas as pd
 import torch
 
 from analysis.use.merging_model import MergingModel
-from analysis.use.samples import Sample
+from record.contents import Sample
 
 RATIOS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-REPEATS, SECONDS, LEAST = 20, 60.0, 3  # rounds over all ratios: as many, or for as long, but at least so many
-LONGEST_CALL = 1.0  # seconds; a batch that takes longer is halved, or a sweep on a CPU would take very long
+MAX_ROUNDS, SECONDS, MIN_ROUNDS = 20, 60.0, 3  # over all ratios: at most, for about, at least
+LONGEST_CALL = 1.0  # seconds; a batch that takes longer is halved, to bound the time of a sweep on a CPU
 UNSTEADY = 0.1  # interquartile range over the median
 
 
 def sweep(
     model: MergingModel, samples: dict[str, Sample], ratios: tuple[float, ...] = RATIOS, seconds: float = SECONDS
 ) -> pd.DataFrame:
-    """A row a ratio: patch tokens left, images/s with its quartiles, times as fast as the lowest ratio, accuracies.
+    """One row per ratio: patch tokens left, images/s with quartiles, speed relative to the lowest ratio, accuracies.
 
-    Ratios take turns, so that a disturbance hits all alike; `spread` is the interquartile range over the median. Speed
-    goes from uint8 images on the device to logits, as in the study's profile; nothing else should run meanwhile.
+    Ratios take turns, so that a disturbance affects all of them alike; `spread` is the interquartile range over the
+    median. Timings run from uint8 images on the device to logits, as in the study's profile; nothing else should run
+    meanwhile.
     """
     ratios = tuple(sorted({*ratios, model.trained_at}))
     images = next(iter(samples.values())).images
-    some = torch.from_numpy(np.resize(images, (_batch(model), *images.shape[1:]))).to(model.device)
+    timed = torch.from_numpy(np.resize(images, (_batch(model), *images.shape[1:]))).to(model.device)
     model.merge(ratios[0])
-    while len(some) > 1 and _seconds(model, some) > LONGEST_CALL:
-        some = some[: len(some) // 2]
-    batch = len(some)
-    times = _timed(model, some, ratios, seconds)  # (rounds, ratios)
+    while len(timed) > 1 and _seconds(model, timed) > LONGEST_CALL:
+        timed = timed[: len(timed) // 2]
+    batch = len(timed)
+    times = _times(model, timed, ratios, seconds)  # (rounds, ratios)
     q1, median, q3 = np.quantile(times, [0.25, 0.5, 0.75], axis=0)
     rows = []
     for i, ratio in enumerate(ratios):
@@ -67,18 +68,18 @@ def accuracy(model: MergingModel, sample: Sample) -> float:
 
 
 def _batch(model: MergingModel) -> int:
-    """The batch at which the study timed this model's inference; 64 where it did not."""
-    timed = model.study.profile
-    own = timed[timed["model"] == model.study.trials.set_index("trial").loc[model.trial, "model"]]
-    known = own["inference_batch"].dropna() if "inference_batch" in own else own["batch"].dropna()
+    """The batch size at which the study timed this model's inference; 64 where it did not."""
+    profile = model.study.profile
+    own = profile[profile["model"] == model.study.trials.set_index("trial").loc[model.trial, "model"]]
+    known = own["inference_batch"].fillna(own["batch"]).dropna()
     return int(known.median()) if len(known) else 64
 
 
-def _timed(model: MergingModel, images: torch.Tensor, ratios: tuple[float, ...], seconds: float) -> np.ndarray:
+def _times(model: MergingModel, images: torch.Tensor, ratios: tuple[float, ...], seconds: float) -> np.ndarray:
     """Seconds of each call, (rounds, ratios); the first round warms up and does not count."""
     rounds: list[list[float]] = []
-    begun = time.perf_counter()
-    while len(rounds) <= LEAST or (len(rounds) <= REPEATS and time.perf_counter() - begun < seconds):
+    start = time.perf_counter()
+    while len(rounds) <= MIN_ROUNDS or (len(rounds) <= MAX_ROUNDS and time.perf_counter() - start < seconds):
         rounds.append([])
         for ratio in ratios:
             model.merge(ratio)
@@ -87,20 +88,20 @@ def _timed(model: MergingModel, images: torch.Tensor, ratios: tuple[float, ...],
 
 
 def _seconds(model: MergingModel, images: torch.Tensor) -> float:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     model.logits(images)
     if model.device.type == "cuda":
         torch.cuda.synchronize(model.device)
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 def accuracies(table: pd.DataFrame) -> list[str]:
-    """The columns of a sweep that hold accuracies, one a split."""
+    """The columns of a sweep that hold accuracies, one per split."""
     return [name for name in table.columns.astype(str) if name.endswith("_accuracy")]
 
 
 def write(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """tome_sweep.csv and tome_sweep.png in `folder`, which is made where it is missing."""
+    """Write tome_sweep.csv and tome_sweep.png to `folder`, which is made where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "tome_sweep.csv", folder / "tome_sweep.png"]
     table.to_csv(paths[0], index=False)
@@ -109,7 +110,7 @@ def write(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
-    """Accuracy over speed, a line a split, every point marked with its ratio."""
+    """Accuracy over speed, one line per split, every point labelled with its ratio."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")

@@ -1,1 +1,1 @@
-"""Statistics and trade-offs: frames in, frames out, nothing drawn."""
+"""Statistics and trade-offs: frames in, frames out, no pictures."""

@@ -1,10 +1,10 @@
-"""Which confirmed candidates differ: intervals over seeds and test images, pairwise tests, probability of the front.
+"""Which confirmed candidates differ: intervals over seeds and test images, pairwise tests, chance to be on the front.
 
 Two things make an accuracy uncertain, and each has its test. Other test images: McNemar's test between one trained model
-of each candidate, that of the first seed (fixed beforehand, so nothing is picked by its result). Another training:
-Welch's test between the candidates' accuracies over seeds. Candidates are told apart only where both find a difference:
-p is the larger of the two, which tests "they differ in both senses" at its level (intersection-union; Berger, 1982),
-and is corrected for the number of pairs (Holm).
+of each candidate, the one of the first seed (fixed beforehand, so that nothing is picked by its result). Another
+training: Welch's test between the candidates' accuracies over seeds. Candidates are told apart only where both tests
+find a difference: p is the larger of the two, which tests "they differ in both senses" at its level
+(intersection-union; Berger, 1982), and is corrected for the number of pairs (Holm).
 """
 
 from itertools import combinations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import confirmed, quality, speed
+from analysis.read.candidates import confirm_runs, confirmed, speed, terms
 from analysis.read.study_folder import Study
 from analysis.weigh.statistics import (
     Bools,
@@ -27,57 +27,51 @@ from analysis.weigh.statistics import (
     welch,
     wilson_interval,
 )
+from record.contents import read_predictions
+from record.tasks import Terms
 
 LEVEL = 0.05
 DRAWS = 2000
 
 
-def runs(study: Study) -> pd.DataFrame:
-    """The confirm runs that ended, with `candidate` the trial that each repeats, in the order of their seeds."""
-    trials = study.trials
-    found = trials[(trials["phase"] == "confirm") & (trials["state"] == "complete")]
-    return found.assign(candidate=found["candidate"].fillna(found["trial"])).sort_values("seed", kind="stable")
-
-
 def answers_right(study: Study) -> dict[tuple[str, ...], Bools]:
-    """(study,) candidate -> (seeds, images), whether each run got each test image right.
+    """(study,) candidate -> (seeds, images), whether each run classified each test image correctly.
 
-    From predictions/<trial>.npy and predictions/labels.npy. A candidate of which a run's predictions are missing or do
-    not fit the labels is left out.
+    A candidate is left out if the predictions of one of its runs are missing or do not fit the labels.
     """
-    found = {}
+    right = {}
     for name, folder in study.folders.items():
-        labels = _array(folder / "predictions" / "labels.npy")
-        own = runs(study)
-        own = own[own["study"] == name] if "study" in own else own
-        for candidate, group in own.groupby("candidate", sort=False):
-            predicted = [_array(folder / "predictions" / f"{trial}.npy") for trial in group["trial"]]
+        labels = read_predictions(folder.labels)
+        runs = confirm_runs(study)
+        runs = runs[runs["study"] == name] if "study" in runs else runs
+        for candidate, own in runs.groupby("candidate", sort=False):
+            predicted = [read_predictions(folder.predictions(trial)) for trial in own["trial"]]
             if labels is None or any(p is None or p.shape != labels.shape for p in predicted):
                 continue
-            key = (*([name] if "study" in own else []), str(candidate))
-            found[key] = np.stack([p == labels for p in predicted if p is not None])
-    return found
+            key = (*([name] if "study" in runs else []), str(candidate))
+            right[key] = np.stack([p == labels for p in predicted if p is not None])
+    return right
 
 
 def intervals(study: Study) -> pd.DataFrame:
-    """One row a confirmed candidate: how sure its test accuracy is, most accurate first.
+    """One row per confirmed candidate: how certain its test accuracy is, most accurate first.
 
     `low`, `high`: 95 % over seeds and test images together (of one seed: over images alone, Wilson; of BLEU: over seeds
-    alone, Student), and `interval` says which. `student_*`: over seeds; `wilson_*`: over images, for
-    one model of this accuracy; `front_probability`: share of the draws in which the candidate is on the front of test
-    accuracy and speed, the speed taken as exact. What cannot be had is NaN.
+    alone, Student), and `interval` says which. `student_*`: over seeds; `wilson_*`: over images, for one model of this
+    accuracy; `front_probability`: share of the draws in which the candidate is on the front of test accuracy and speed,
+    with the speed taken as exact. What cannot be computed is NaN.
     """
-    test = f"test_{quality(study)}"
-    candidates = confirmed(study)
+    task, candidates = terms(study), confirmed(study)
     if candidates.empty:
-        return candidates.reindex(columns=[*_identity(study), "model", "seeds", test, *_MEASURES])
-    scores = dict(tuple(runs(study).groupby([*_identity(study)[:-1], "candidate"], sort=False)[test]))
-    rows = [_one_interval(study, row, scores, test) for row in candidates.to_dict("records")]
+        return candidates.reindex(columns=[*_identity(study), "model", "seeds", task.tested, *_MEASURES])
+    scores = _scores(study)
+    identity = _identity(study)
+    rows = [_interval(task, row, scores[tuple(row[i] for i in identity)]) for row in candidates.to_dict("records")]
     table = pd.DataFrame(rows, index=candidates.index)
     table["front_probability"] = _front_probability(study, candidates)
-    identity = [*study.keys, "trial", "seeds", test, f"{test}_std"]
-    joined = candidates[identity].join(table[list(_MEASURES)])
-    return joined.sort_values(test, ascending=False, kind="stable").reset_index(drop=True)
+    shown = [*study.keys, "trial", "seeds", task.tested, f"{task.tested}_std"]
+    joined = candidates[shown].join(table[list(_MEASURES)])
+    return joined.sort_values(task.tested, ascending=False, kind="stable").reset_index(drop=True)
 
 
 _MEASURES = (
@@ -85,11 +79,13 @@ _MEASURES = (
 )  # fmt: skip
 
 
-def _one_interval(study: Study, row: dict[Any, Any], scores: dict[Any, pd.Series], test: str) -> dict[str, Any]:
-    known = scores[tuple(row[name] for name in _identity(study))].dropna()
+def _interval(task: Terms, row: dict[Any, Any], scores: pd.Series) -> dict[str, Any]:
+    """`row`: a confirmed candidate; `scores`: what its runs reached on the test split."""
+    known = scores.dropna()
     student = student_interval(known)
-    images, mean = row["test_images"], row[test]
-    countable = quality(study) == "accuracy" and not (pd.isna(images) or pd.isna(mean))
+    images: Any = row.get(f"test_{task.examples}")
+    mean = row[task.tested]
+    countable = task.is_share and not (pd.isna(images) or pd.isna(mean))
     wilson = wilson_interval(mean * images, int(images)) if countable else (np.nan, np.nan)
     if countable and len(known) > 1:
         over, (low, high) = "seeds and images", accuracy_interval(known, int(images))
@@ -103,8 +99,15 @@ def _one_interval(study: Study, row: dict[Any, Any], scores: dict[Any, pd.Series
     }  # fmt: skip
 
 
+def _scores(study: Study) -> dict[Any, pd.Series]:
+    """(study,) candidate -> the test accuracies of its runs, in the order of their seeds."""
+    return dict(
+        tuple(confirm_runs(study).groupby([*_identity(study)[:-1], "candidate"], sort=False)[terms(study).tested])
+    )
+
+
 def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
-    """For the rows of `candidates`; NaN in a study of which a prediction, a speed or a second seed is missing."""
+    """For the rows of `candidates`; NaN in a study that lacks a prediction, a speed or a second seed."""
     result = pd.Series(np.nan, index=candidates.index)
     right = answers_right(study)
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
@@ -117,17 +120,14 @@ def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
 
 
 def comparisons(study: Study) -> pd.DataFrame:
-    """One row a pair of confirmed candidates of the same study, the more accurate one first.
+    """One row per pair of confirmed candidates of the same study, the more accurate one first.
 
-    `p_images` (McNemar; `mcnemar` says which form: exact or chi-square), `p_seeds` (Welch), `p` the larger of those that
-    could be had, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`: test images
-    with which McNemar's test would find the difference of its two models four times in five; NaN where the first's is
-    not the better.
+    `p_images` (McNemar; `mcnemar` names the form: exact or chi-square), `p_seeds` (Welch), `p` the larger of those that
+    could be computed, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`: test
+    images with which McNemar's test would detect the difference of its two models four times in five; NaN where the
+    first model is not the better one.
     """
-    test = f"test_{quality(study)}"
-    right = answers_right(study)
-    found = runs(study)
-    scores: dict[Any, pd.Series] = dict(tuple(found.groupby([*_identity(study)[:-1], "candidate"], sort=False)[test]))
+    right, scores = answers_right(study), _scores(study)
     ranked = sorted(scores, key=lambda key: -np.nan_to_num(scores[key].mean()))
     pairs = [pair for pair in combinations(ranked, 2) if pair[0][:-1] == pair[1][:-1]]
     table = pd.DataFrame([_compare(study, *pair, scores, right) for pair in pairs], columns=_columns(study))
@@ -154,9 +154,9 @@ def _compare(
     row["p_seeds"] = welch(a, b)
     if first in right and second in right:
         one, other = right[first][0], right[second][0]
-        found = mcnemar(one, other)
-        row |= {"p_images": found.p, "only_first": found.only_first, "only_second": found.only_second}
-        row["mcnemar"] = found.test
+        test = mcnemar(one, other)
+        row |= {"p_images": test.p, "only_first": test.only_first, "only_second": test.only_second}
+        row["mcnemar"] = test.test
         disagreement, lead = float((one != other).mean()), float(one.mean() - other.mean())
         row["images_needed"] = images_to_tell_apart(disagreement, lead) if lead > 0 else np.nan
     known = [p for p in (row.get("p_images"), row["p_seeds"]) if p is not None and not np.isnan(p)]
@@ -166,11 +166,3 @@ def _compare(
 def _identity(study: Study) -> list[str]:
     """The columns that name a candidate: ("study",) "trial"."""
     return [*study.keys[:-1], "trial"]
-
-
-def _array(path: Any) -> np.ndarray | None:
-    """The labels in a .npy file; None where there is none or it was cut off while it was written."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None

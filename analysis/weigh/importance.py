@@ -1,101 +1,89 @@
-"""How much each searched setting moved accuracy and speed, by model: Optuna's fANOVA on the trials in study.db.
+"""How much each searched setting moved accuracy and speed, per model: Optuna's fANOVA on the trials in study.db.
 
-fANOVA (Hutter et al., ICML 2014) shares out the variance of a figure over the settings, so it does not matter whether
-more of it is better; Optuna's evaluators that do care take a given target as something to be minimised.
+fANOVA (Hutter et al., ICML 2014) divides the variance of a figure among the settings, so it does not matter whether
+more of it is better; Optuna's evaluators for which it matters minimise any given target.
 """
 
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import quality, searched, speed
+from analysis.read.candidates import searched, speed, terms
 from analysis.read.study_folder import Study
 
 if TYPE_CHECKING:
     import optuna
 
-FEWEST = 10  # complete trials of a model; with fewer, a forest of trees finds importance in noise
-MOST = 200  # more trials are sampled: the time of the forest grows with them, a second or two a figure at 200
+MIN_TRIALS = 10  # complete trials of a model; with fewer, a forest of trees finds importance in noise
+MAX_TRIALS = 200  # more are sampled: fitting the forest takes a second or two per figure at 200 trials
 TREES = 32
 COLUMNS = ("model", "target", "setting", "importance", "trials")
 
+Tried = tuple[dict[str, Any], dict[str, "optuna.distributions.BaseDistribution"]]  # settings, where each was searched
+
 
 def importance(study: Study) -> tuple[pd.DataFrame, list[str]]:
-    """(frame, remarks): one row a model, target ("accuracy" or "speed") and setting; importances of a target sum to 1.
+    """(frame, remarks): one row per model, target ("accuracy" or "speed") and setting; a target's importances sum to 1.
 
-    Remarks say what could not be had: no study.db, too few complete trials, a figure that never changed.
+    Remarks say what is missing: no study.db, too few complete trials, a figure that never changed.
     """
     rows: list[dict[str, Any]] = []
     remarks: list[str] = []
-    targets = {"accuracy": f"val_{quality(study)}", "speed": speed(study)}
-    for name, folder in study.folders.items():
-        found = searched(study)
-        found = found[found["study"] == name] if "study" in found else found
-        tried = _tried(folder / "study.db", set(found["trial"]))
-        if isinstance(tried, str):
-            remarks.append(f"{name}: {tried}")
+    targets = {"accuracy": terms(study).validation, "speed": speed(study)}
+    for label, trials, tried in _models(study, remarks):
+        known = trials[trials["trial"].isin(tried)]
+        if len(known) < MIN_TRIALS:
+            remarks.append(f"{label}: {len(known)} complete trials; importance needs {MIN_TRIALS}")
             continue
-        for model, trials in found.groupby("model", sort=False):
-            known = trials[trials["trial"].isin(tried)]
-            label = f"{name}/{model}" if "study" in found else str(model)
-            if len(known) < FEWEST:
-                remarks.append(f"{label}: {len(known)} complete trials; importance takes {FEWEST}")
+        known = known.sample(MAX_TRIALS, random_state=0) if len(known) > MAX_TRIALS else known
+        for target, column in targets.items():
+            shares = _shares([tried[trial] for trial in known["trial"]], known[column])
+            if isinstance(shares, str):
+                remarks.append(f"{label}: {target} {shares}")
                 continue
-            known = known.sample(MOST, random_state=0) if len(known) > MOST else known
-            for target, column in targets.items():
-                shares = _shares([tried[trial] for trial in known["trial"]], known[column])
-                if isinstance(shares, str):
-                    remarks.append(f"{label}: {target} {shares}")
-                    continue
-                rows += [
-                    {
-                        "model": label,
-                        "target": target,
-                        "setting": key,
-                        "importance": value,
-                        "trials": len(known),
-                    }
-                    for key, value in shares.items()
-                ]
+            same = {"model": label, "target": target, "trials": len(known)}
+            rows += [same | {"setting": setting, "importance": share} for setting, share in shares.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS)), remarks
 
 
-Tried = tuple[dict[str, Any], dict[str, "optuna.distributions.BaseDistribution"]]
+def _models(study: Study, remarks: list[str]) -> Iterator[tuple[str, pd.DataFrame, dict[str, Tried]]]:
+    """Each model's label, its complete search trials and what its study.db says of them."""
+    for name, folder in study.folders.items():
+        trials = searched(study)
+        trials = trials[trials["study"] == name] if "study" in trials else trials
+        tried = _tried(folder.ledger, set(trials["trial"]))
+        if isinstance(tried, str):
+            remarks.append(f"{name}: {tried}")
+            continue
+        for model, own in trials.groupby("model", sort=False):
+            yield f"{name}/{model}" if "study" in trials else str(model), own, tried
 
 
-def _tried(database: Path, wanted: set[str]) -> dict[str, Tried] | str:
-    """Trial -> its settings and where they were searched, or why they cannot be had.
+def _tried(ledger: Path, trials: set[str]) -> dict[str, Tried] | str:
+    """Trial -> its settings and where they were searched, or why they cannot be read.
 
-    Read by plain SQL: Optuna's own loading brings every epoch of every trial along, and locks and migrates a database
-    that a running study is writing.
+    Read by plain SQL: Optuna's own loading fetches every epoch of every trial, and locks and migrates a database that a
+    running study is writing.
     """
+    if not ledger.exists():
+        return f"no {ledger.name} in the folder (the study kept its ledger elsewhere)"
+    try:
+        names, params = _read(ledger)
+    except sqlite3.Error as error:
+        return f"{ledger.name} cannot be read: {error}"
     from optuna.distributions import json_to_distribution
 
-    if not database.exists():
-        return "no study.db in the folder (the study kept its ledger elsewhere)"
-    try:
-        connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            names = dict(
-                connection.execute("SELECT trial_id, value_json FROM trial_user_attributes WHERE key = 'trial'")
-            )
-            params = connection.execute(
-                "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params"
-            ).fetchall()
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return f"study.db cannot be read: {error}"
     tried: dict[str, Tried] = {}
     parsed: dict[str, Any] = {}
     for trial_id, name, value, distribution in params:
         trial = json.loads(names[trial_id]) if trial_id in names else None
-        if trial in wanted:
+        if trial in trials:
             if distribution not in parsed:
                 parsed[distribution] = json_to_distribution(distribution)
             kind = parsed[distribution]
@@ -104,13 +92,24 @@ def _tried(database: Path, wanted: set[str]) -> dict[str, Tried] | str:
     return tried
 
 
+def _read(ledger: Path) -> tuple[dict[int, str], list[tuple[int, str, float, str]]]:
+    """(trial id -> its name as JSON, rows of trial id, setting, value, distribution as JSON). Raises `sqlite3.Error`."""
+    connection = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        names = connection.execute("SELECT trial_id, value_json FROM trial_user_attributes WHERE key = 'trial'")
+        params = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params"
+        return dict(names), connection.execute(params).fetchall()
+    finally:
+        connection.close()
+
+
 def _shares(tried: list[Tried], values: pd.Series) -> dict[str, float] | str:
     """Setting -> its share of the variance of `values`, largest first, or why there is none."""
     import optuna
 
     numbers = values.to_numpy(dtype=float)
     known = np.isfinite(numbers)
-    if known.sum() < FEWEST:
+    if known.sum() < MIN_TRIALS:
         return "was not measured"
     if np.ptp(numbers[known]) == 0:
         return "was the same in every trial"
@@ -119,8 +118,8 @@ def _shares(tried: list[Tried], values: pd.Series) -> dict[str, float] | str:
     memory.add_trials(
         [
             optuna.create_trial(params=params, distributions=kinds, value=value)
-            for (params, kinds), value, use in zip(tried, numbers.tolist(), known, strict=True)
-            if use
+            for (params, kinds), value, is_known in zip(tried, numbers.tolist(), known, strict=True)
+            if is_known
         ]
     )
     try:

@@ -1,32 +1,33 @@
-"""How accuracy grows with epochs and with data, and what token merging costs and gains: frames, nothing drawn."""
+"""How accuracy grows with epochs and with data, and what token merging costs and gains: frames, no pictures."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.read.candidates import confirmed, quality, searched, speed
+from analysis.read.candidates import searched, speed, terms
 from analysis.read.study_folder import Study
-from analysis.weigh.tradeoff import best_per_model
+from analysis.weigh.summary import best_candidates
+from record.folder import COMPLETE, PRUNED, RUNNING
 
-MAX_SIZES = 8  # more distinct train sizes than this were searched as a range: they are taken together
-EXTRAPOLATED = (2, 10)  # times the largest size that was tried
+MAX_SIZES = 8  # more distinct train sizes mean that a range was searched: they are grouped
+EXTRAPOLATED = (2, 10)  # multiples of the largest size tried
 _CURVE = ("train_size", "accuracy", "low", "high", "extrapolated")
+_MERGING = ("model", "trial", "tome_ratio", "accuracy", "speed_up", "baseline_ratio")
 
 
 def learning_curves(study: Study, others: int = 20) -> pd.DataFrame:
     """Accuracy over epochs: columns (study,) model, trial, line, epoch, accuracy.
 
     `line` is "best" for the model's best candidate (its confirm runs where there are any) and "other" for at most
-    `others` more search trials a model, evenly over their accuracies, early-stopped ones included.
+    `others` more search trials per model, spread evenly over their accuracies, early-stopped ones included.
     """
-    accuracy = f"val_{quality(study)}"
-    if accuracy not in study.epochs:
-        return pd.DataFrame(columns=[*study.keys, "trial", "line", "epoch", "accuracy"])
-    trials = study.trials[study.trials["state"].isin(["complete", "pruned", "running"])]
+    accuracy = terms(study).validation
+    trials = study.trials[study.trials["state"].isin([COMPLETE, PRUNED, RUNNING])]
     trials = trials.assign(of=_names(study, trials, "candidate").fillna(_names(study, trials, "trial")))
-    is_best = trials["of"].isin(_best_candidates(study, accuracy))
+    is_best = trials["of"].isin(_names(study, best_candidates(study), "trial"))
     repeats = trials[is_best & (trials["phase"] == "confirm")]
     search = trials[trials["phase"] == "search"]
     best_search = search[is_best.loc[search.index] & ~search["of"].isin(repeats["of"])]
@@ -39,29 +40,23 @@ def learning_curves(study: Study, others: int = 20) -> pd.DataFrame:
     return curves[curves["accuracy"].notna()].reset_index(drop=True)
 
 
-def _best_candidates(study: Study, accuracy: str) -> pd.Series:
-    repeated = best_per_model(confirmed(study), accuracy, study.keys)
-    once = best_per_model(searched(study), accuracy, study.keys)
-    return _names(study, pd.concat([repeated, once]).drop_duplicates(study.keys), "trial")
-
-
 def _names(study: Study, rows: pd.DataFrame, column: str) -> pd.Series:
     """Names that are unique over merged studies: `study/trial`."""
     return rows["study"] + "/" + rows[column] if "study" in rows else rows[column]
 
 
-def _evenly(rows: pd.DataFrame, most: int) -> pd.DataFrame:
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))]
+def _evenly(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int))]
 
 
 @dataclass(frozen=True)
 class SizeScaling:
-    """One model's accuracy over its number of training images.
+    """One model's accuracy over its number of training examples.
 
     `points`: columns train_size, accuracy, trial: the best trial at each size (in each range of sizes, where many were
     tried). `curve`: train_size, accuracy, low, high, extrapolated, along the fit and at the EXTRAPOLATED sizes; empty
     where `refused` says why there is no fit. `exponent` and `coefficient`: error = coefficient x train_size ^ -exponent,
-    the error being 1 - accuracy, or 100 - BLEU.
+    where the error is 1 - accuracy, or 100 - BLEU.
     """
 
     model: str
@@ -73,15 +68,14 @@ class SizeScaling:
 
 
 def size_scaling(study: Study) -> list[SizeScaling]:
-    """The models whose trials were given more than one train size, each with its power law."""
-    accuracy = f"val_{quality(study)}"
-    full = 100.0 if accuracy == "val_bleu" else 1.0
-    found = []
+    """The models with trials of more than one train size, each with its power law."""
+    task = terms(study)
+    accuracy, models = task.validation, []
     for key, rows in searched(study).groupby(study.keys, sort=False):
         points = _best_by_size(rows.dropna(subset=["train_size", accuracy]), accuracy)
         if len(points) > 1:
-            found.append(power_law("/".join(map(str, key)), points, full))
-    return found
+            models.append(power_law("/".join(map(str, key)), points, task.perfect))
+    return models
 
 
 def _best_by_size(rows: pd.DataFrame, accuracy: str) -> pd.DataFrame:
@@ -92,17 +86,17 @@ def _best_by_size(rows: pd.DataFrame, accuracy: str) -> pd.DataFrame:
     return points.astype({"train_size": "float64"}).reset_index(drop=True)
 
 
-def power_law(model: str, points: pd.DataFrame, full: float = 1.0) -> SizeScaling:
+def power_law(model: str, points: pd.DataFrame, perfect: float = 1.0) -> SizeScaling:
     """Fit error = c x size^-k by least squares on logarithms, with the 95 % prediction interval of one more training.
 
-    full: the accuracy of no error. A power law without a floor keeps promising more (Hestness et al., arXiv 1712.00409):
-    beyond the sizes that were tried it is a guess. Refused with fewer than three sizes or with an error of zero.
+    perfect: the accuracy without errors. A power law without a floor promises ever better accuracy (Hestness et al.,
+    arXiv 1712.00409): beyond the sizes tried it is a guess. Refused with fewer than three sizes or an error of zero.
     """
     if len(points) < 3:
-        return SizeScaling(model, points, refused=f"{len(points)} sizes were tried; a fit takes three")
-    error = full - points["accuracy"].to_numpy()
+        return SizeScaling(model, points, refused=f"{len(points)} sizes were tried; a fit needs three")
+    error = perfect - points["accuracy"].to_numpy()
     if (error <= 0).any():
-        return SizeScaling(model, points, refused="at one size nothing was wrong: no error is left to fit")
+        return SizeScaling(model, points, refused="zero error at one size: the power law cannot be fitted")
     x, y = np.log(points["train_size"].to_numpy(dtype=float)), np.log(error)
     line = stats.linregress(x, y)
     spread = np.sqrt(((y - line.intercept - line.slope * x) ** 2).sum() / (len(x) - 2))
@@ -115,9 +109,9 @@ def power_law(model: str, points: pd.DataFrame, full: float = 1.0) -> SizeScalin
     curve = pd.DataFrame(
         {
             "train_size": sizes,
-            "accuracy": full - np.minimum(np.exp(middle), full),
-            "low": full - np.minimum(np.exp(np.minimum(middle + half, 50)), full),
-            "high": full - np.minimum(np.exp(middle - half), full),
+            "accuracy": perfect - np.minimum(np.exp(middle), perfect),
+            "low": perfect - np.minimum(np.exp(np.minimum(middle + half, 50)), perfect),
+            "high": perfect - np.minimum(np.exp(middle - half), perfect),
             "extrapolated": np.arange(len(sizes)) >= 25,
         }
     )
@@ -127,28 +121,27 @@ def power_law(model: str, points: pd.DataFrame, full: float = 1.0) -> SizeScalin
 def merging_curve(study: Study) -> pd.DataFrame:
     """Accuracy and speed-up over tome_ratio: columns model, trial, tome_ratio, accuracy, speed_up, baseline_ratio.
 
-    Models that were given one ratio only are left out. `speed_up` is against the same model at `baseline_ratio`, the
-    lowest ratio that it was timed at; NaN where it was not.
+    Models tried at one ratio only are left out. `speed_up` is relative to the same model at `baseline_ratio`, the lowest
+    ratio that it was timed at; NaN where it was not timed.
     """
-    accuracy, speed_column = f"val_{quality(study)}", speed(study)
-    columns = ["model", "trial", "tome_ratio", "accuracy", "speed_up", "baseline_ratio"]
-    parts = []
-    for key, rows in searched(study).dropna(subset=["tome_ratio", accuracy]).groupby(study.keys, sort=False):
-        if rows["tome_ratio"].nunique() < 2:
-            continue
-        timed = rows[["tome_ratio", speed_column]]
-        profile = study.profile
-        if speed_column in profile:
-            own = (profile[study.keys] == list(key)).all(axis=1)
-            timed = pd.concat([profile[own][["tome_ratio", speed_column]], timed])
-        timed = timed.dropna()
-        lowest = timed["tome_ratio"].min()
-        base = timed.loc[timed["tome_ratio"] == lowest, speed_column].median()
-        part = rows.assign(
-            model="/".join(map(str, key)),
-            accuracy=rows[accuracy],
-            speed_up=rows[speed_column] / base,
-            baseline_ratio=lowest,
-        )
-        parts.append(part[columns].sort_values("tome_ratio"))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    trials = searched(study)
+    if "tome_ratio" not in trials:  # a task without token merging
+        return pd.DataFrame(columns=list(_MERGING))
+    models = trials.dropna(subset=["tome_ratio", terms(study).validation]).groupby(study.keys, sort=False)
+    parts = [_merging_of(study, key, rows) for key, rows in models if rows["tome_ratio"].nunique() > 1]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_MERGING))
+
+
+def _merging_of(study: Study, key: tuple[Any, ...], rows: pd.DataFrame) -> pd.DataFrame:
+    """The curve of the model that `key`, its values of `study.keys`, identifies; `rows`: its search trials."""
+    own = (study.profile[study.keys] == list(key)).all(axis=1)
+    timed = pd.concat([frame[["tome_ratio", speed(study)]] for frame in (study.profile[own], rows)]).dropna()
+    lowest = timed["tome_ratio"].min()
+    baseline = timed.loc[timed["tome_ratio"] == lowest, speed(study)].median()
+    curve = rows.assign(
+        model="/".join(map(str, key)),
+        accuracy=rows[terms(study).validation],
+        speed_up=rows[speed(study)] / baseline,
+        baseline_ratio=lowest,
+    )
+    return curve[list(_MERGING)].sort_values("tome_ratio")

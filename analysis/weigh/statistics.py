@@ -18,7 +18,7 @@ class Interval(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """`only_first` items only the first model got right, `only_second` only the second; `test` names how p was found."""
+    """`only_first` items only the first model got right, `only_second` only the second; `test`: exact or chi-square."""
 
     p: float
     only_first: int
@@ -39,7 +39,7 @@ def student_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interva
 
 
 def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Interval:
-    """Interval of the share that `right` of `total` independent items stands for (Wilson, 1927); total 0 says nothing."""
+    """Interval of a share of which `right` of `total` independent items are a sample (Wilson, 1927); 0 to 1 for total 0."""
     if total == 0:
         return Interval(0.0, 1.0)
     if not 0 <= right <= total:
@@ -53,32 +53,32 @@ def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Inter
 def accuracy_interval(accuracies: npt.ArrayLike, images: int, confidence: float = 0.95) -> Interval:
     """Interval of a mean accuracy over both its seeds and its test images; NaN for fewer than two seeds.
 
-    accuracies: one a seed, all measured on the same `images` test images. The variance is that of the seeds, s^2 / n,
-    and that of the images, p (1 - p) / images; the degrees of freedom are Satterthwaite's (Biometrics Bulletin, 1946).
-    What seed and image do to each other is counted in both, so the interval errs on the wide side.
+    accuracies: one per seed, all measured on the same `images` test images. The variance is that of the seeds, s^2 / n,
+    plus that of the images, p (1 - p) / images; the degrees of freedom are Satterthwaite's (Biometrics Bulletin, 1946).
+    The interaction of seed and image is counted in both, so the interval errs on the wide side.
     """
     known = np.asarray(accuracies, dtype=float)
     if known.size < 2 or images < 2:
         return Interval(float("nan"), float("nan"))
     mean = known.mean()
-    of_seeds, of_images = known.var(ddof=1) / known.size, mean * (1 - mean) / images
-    total = of_seeds + of_images
+    seed_variance, image_variance = known.var(ddof=1) / known.size, mean * (1 - mean) / images
+    total = seed_variance + image_variance
     if total == 0:
         return Interval(float(mean), float(mean))
-    freedom = total**2 / (of_seeds**2 / (known.size - 1) + of_images**2 / (images - 1))
+    freedom = total**2 / (seed_variance**2 / (known.size - 1) + image_variance**2 / (images - 1))
     half = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(total)
     return Interval(max(0.0, float(mean - half)), min(1.0, float(mean + half)))
 
 
 def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
-    """Whether two models err on the same items alike; arguments (n,) say which items each got right.
+    """Whether two models err equally often on the same items; arguments (n,): whether each item was classified correctly.
 
     Two-sided: exact (binomial) for fewer than `EXACT_BELOW` disagreements, else chi-square with continuity correction
     (McNemar, Psychometrika 1947; Edwards, 1948).
     """
     first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"two models are compared on the same items: got shapes {first.shape} and {second.shape}")
+        raise ValueError(f"two models must be compared on the same items: got shapes {first.shape} and {second.shape}")
     b, c = int((first & ~second).sum()), int((second & ~first).sum())
     if b + c < EXACT_BELOW:
         return McNemar(min(1.0, float(2 * stats.binom.cdf(min(b, c), b + c, 0.5))), b, c, "exact")
@@ -87,7 +87,7 @@ def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
 
 
 def welch(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Two-sided p of equal means over seeds, variances apart (Welch, 1947); NaN where either has fewer than two.
+    """Two-sided p of equal means over seeds, with unequal variances (Welch, 1947); NaN if either has fewer than two.
 
     Seeds that all gave the same value leave no variance: then p is 1 for equal means, else 0.
     """
@@ -100,7 +100,7 @@ def welch(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:
-    """p-values (n,) corrected for n tests, in the same order (Holm, 1979); a NaN stays NaN and does not count."""
+    """p-values (n,) corrected for n tests, in the same order (Holm, 1979); a NaN stays NaN and does not count as a test."""
     p = np.asarray(p_values, dtype=float)
     corrected = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))
@@ -111,10 +111,10 @@ def holm(p_values: npt.ArrayLike) -> Floats:
 
 
 def bootstrap_accuracies(right: Sequence[Bools], draws: int, random: np.random.Generator) -> Floats:
-    """Accuracies (draws, candidates) under resampling; `right[c]` (seeds, images) says what candidate c got right.
+    """Accuracies (draws, candidates) under resampling; `right[c]` (seeds, images): what candidate c classified correctly.
 
-    Each draw takes the images anew, the same for all candidates since they were tested on the same, and for each
-    candidate its seeds anew (Efron, 1979). With few seeds their share of the spread comes out (n - 1)/n too small.
+    Each draw resamples the images, the same for all candidates since they were tested on the same ones, and each
+    candidate's seeds (Efron, 1979). With n seeds, their share of the variance comes out too small by (n - 1)/n.
     """
     images = right[0].shape[1]
     every_run = np.concatenate(right).astype(np.float32)  # (runs, images)
@@ -140,7 +140,7 @@ def front_probability(accuracies: npt.ArrayLike, speeds: npt.ArrayLike) -> Float
 
 
 def images_to_tell_apart(disagreement: float, difference: float, power: float = 0.8, level: float = 0.05) -> float:
-    """Test images that McNemar's test needs to find `difference` of accuracy where the models disagree on that share.
+    """Test images that McNemar's test needs to detect a `difference` in accuracy of models that disagree on that share.
 
     Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 1987.
     """

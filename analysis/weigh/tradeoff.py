@@ -1,7 +1,7 @@
 """Which points are worth having: Pareto front, dominated hypervolume, and picks from a frame of candidates.
 
-The picks take a frame with one row a candidate and return those of its rows that answer the question, at most one a
-question, so that nothing measured gives no row.
+The picks take a frame with one row per candidate and return the row that answers the question; no row where nothing
+was measured.
 """
 
 from collections.abc import Sequence
@@ -11,33 +11,33 @@ import numpy.typing as npt
 import pandas as pd
 
 from record.pareto import gains, pareto_mask
+from record.tasks import IMAGE_CLASSIFICATION
 
-ACCURACY = "val_accuracy"
-SPEED = "inference_images_per_second"
+ACCURACY, SPEED = IMAGE_CLASSIFICATION.validation, IMAGE_CLASSIFICATION.speed
 
 
 def hypervolume(points: npt.ArrayLike, reference: Sequence[float], maximise: Sequence[bool]) -> float:
     """The area or volume that `points` (n, 2 or 3) dominate, measured from `reference`, the worst point that counts.
 
-    Its unit is the product of the columns' units. What is worse than the reference in any column adds nothing; rows
-    that are not finite are left out. Definition: Zitzler and Thiele, PPSN 1998.
+    Its unit is the product of the columns' units. A point worse than the reference in any column adds nothing; rows that
+    are not finite are left out. Definition: Zitzler and Thiele, PPSN 1998.
     """
     values = gains(points, maximise)
     if values.shape[1] not in (2, 3):
-        raise ValueError(f"hypervolume takes 2 or 3 columns, not {values.shape[1]}")
+        raise ValueError(f"hypervolume needs 2 or 3 columns, not {values.shape[1]}")
     values = values - gains([list(reference)], maximise)
     values = values[np.isfinite(values).all(axis=1) & (values > 0).all(axis=1)]
     values = values[pareto_mask(values, [True] * values.shape[1])]
     if values.shape[1] == 2:
         return _area(values)
-    # Slices between successive heights: each is as thick as the step down and as wide as all that is at least so high.
+    # Slices between successive heights: each is as thick as the step down and as wide as all points at least that high.
     values = values[np.argsort(-values[:, 2])]
     thickness = values[:, 2] - np.append(values[1:, 2], 0.0)
     return float(sum(step * _area(values[: i + 1, :2]) for i, step in enumerate(thickness) if step > 0))
 
 
 def best_per_model(frame: pd.DataFrame, accuracy: str = ACCURACY, by: Sequence[str] = ("model",)) -> pd.DataFrame:
-    """The most accurate row of each model (of each study, with `by=("study", "model")`); of equals, the first."""
+    """The most accurate row of each model (and study, with `by=("study", "model")`); of equals, the first."""
     measured = frame[frame[accuracy].notna()]
     return frame.loc[measured.groupby(list(by), sort=False)[accuracy].idxmax()]
 
@@ -45,24 +45,25 @@ def best_per_model(frame: pd.DataFrame, accuracy: str = ACCURACY, by: Sequence[s
 def fastest_within(
     frame: pd.DataFrame, points: float = 0.01, accuracy: str = ACCURACY, speed: str = SPEED
 ) -> pd.DataFrame:
-    """The fastest row whose accuracy is at most `points` below the best: 0.01 is one point of an accuracy in 0..1."""
+    """The fastest row whose accuracy is at most `points` below the best; 0.01 is one point of an accuracy in 0..1."""
     measured = frame.dropna(subset=[accuracy, speed])
-    # 0.97 - 0.01 is a little more than 0.96 in floating point; the slack lets exactly one point count as within.
-    enough = measured[measured[accuracy] >= measured[accuracy].max() - points - 1e-9]
-    return enough.sort_values([speed, accuracy], ascending=False).head(1)
+    # 0.97 - 0.01 is a little more than 0.96 in floating point; the slack makes exactly one point count as within.
+    near = measured[measured[accuracy] >= measured[accuracy].max() - points - 1e-9]
+    return near.sort_values([speed, accuracy], ascending=False).head(1)
 
 
 def most_accurate_above(
-    frame: pd.DataFrame, images_per_second: float, accuracy: str = ACCURACY, speed: str = SPEED
+    frame: pd.DataFrame, min_speed: float, accuracy: str = ACCURACY, speed: str = SPEED
 ) -> pd.DataFrame:
-    """The most accurate row that does at least `images_per_second`."""
-    fast = frame.dropna(subset=[accuracy, speed]).query(f"`{speed}` >= @images_per_second")
+    """The most accurate row that is at least as fast as `min_speed`."""
+    measured = frame.dropna(subset=[accuracy, speed])
+    fast = measured[measured[speed] >= min_speed]
     return fast.sort_values([accuracy, speed], ascending=False).head(1)
 
 
 def knee(frame: pd.DataFrame, accuracy: str = ACCURACY, speed: str = SPEED) -> pd.DataFrame:
-    """The row of the front that lies furthest above the straight line between the front's ends: past it, a little more
-    of one costs a lot of the other. Speed counts in ratios (log scale). No row where the front does not bulge.
+    """The row of the front furthest above the straight line between its ends: beyond it, a little more of one costs a
+    lot of the other. Speed counts in ratios (log scale). No row where the front does not bulge.
 
     The distance is taken with both axes scaled to 0..1, as in Satopaa et al., "Finding a Kneedle in a Haystack", 2011.
     """

@@ -2,10 +2,14 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from fake_study import confirmed_study, trial_row, write_study, write_tables
 
 ROWS = [
@@ -43,6 +47,8 @@ def test_pareto_of_speed_and_accuracy(ask, folder: Path) -> None:
         (["--x", "train_seconds"], ["resnet18-001", "resnet18-000", "vit-000"]),
         (["--x", "train_seconds:max"], ["vit-000", "vit-001"]),
         (["--z", "train_seconds"], ["vit-000", "vit-001", "resnet18-000", "resnet18-001"]),
+        (["--y", "epochs"], ["resnet18-001"]),
+        (["--x", "lr:min"], ["vit-000"]),
     ],
 )
 def test_pareto_knows_gains_from_costs(ask, folder: Path, columns: list[str], expected: list[str]) -> None:
@@ -109,10 +115,12 @@ def test_a_table_from_confirmed_candidates(ask, tmp_path: Path) -> None:
         (["table", "DIR", "--loud"], "No such option: --loud"),
         (["best", "DIR", "--points", "-1"], "greater than or equal to 0"),
         (["best", "DIR", "--x", "train_seconds"], "more is better"),
+        (["best", "DIR", "--x", "train_size"], "train_size:max"),
+        (["pareto", "DIR", "--x", "colour"], "'colour' is not a column of trials.csv; "),
         (["pareto", "DIR", "--x", "val_acuracy"], "did you mean 'val_accuracy'"),
         (["pareto", "DIR", "--x", "weights"], "'weights' holds no numbers"),
         (["pareto", "DIR", "--x", "lr"], "lr:max"),
-        (["pareto", "DIR", "--x", "lr:up"], "max or min, not 'up'"),
+        (["pareto", "DIR", "--x", "lr:up"], "max or min must follow the colon, not 'up'"),
         (["pareto", "DIR", "--x", "val_accuracy"], "different columns"),
         (["report", "nowhere"], "nowhere: no such folder"),
         (["report", "DIR", "--to", "/dev/null/report.html"], "the report cannot be written"),
@@ -124,6 +132,25 @@ def test_nonsense_gets_one_line_and_status_2(ask, folder: Path, args: list[str],
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_the_users_own_folders_are_not_imported(folder: Path, tmp_path: Path) -> None:
+    for room in ("models", "record", "trainables", "study"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").write_text('raise SystemExit("user\'s")\n')
+    command = [sys.executable, "-m", "analysis", "table", folder, "--format", "csv"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for cwd in (tmp_path, ROOT):
+        result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert "vit-000" in result.stdout
+
+
+def test_the_verbs_are_known_before_anything_slow_is_imported() -> None:
+    slow = {"numpy", "pandas", "yaml", "rich", "plotly", "torch", "pydantic", "optuna", "ray"}
+    code = f"import sys, analysis.cli.main; print({slow} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
 
 
 def test_without_a_question_it_explains_itself(ask) -> None:

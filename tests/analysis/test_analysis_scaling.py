@@ -20,7 +20,7 @@ def points(sizes: list[int], accuracies: list[float]) -> pd.DataFrame:
     return pd.DataFrame({"train_size": sizes, "accuracy": accuracies, "trial": "vit-000"}).astype({"train_size": float})
 
 
-def test_a_power_law_is_found_exactly() -> None:
+def test_a_power_law_is_recovered_exactly() -> None:
     sizes = [500, 1000, 2000, 4000]
     fit = power_law("vit", points(sizes, [1 - 3 * n**-0.4 for n in sizes]))
     assert (fit.exponent, fit.coefficient) == pytest.approx((0.4, 3.0))
@@ -45,7 +45,7 @@ def test_the_interval_of_the_fit_agrees_with_statsmodels() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "accuracies", "reason"),
-    [([500, 1000], [0.7, 0.8], "takes three"), ([500, 1000, 2000], [0.7, 0.8, 1.0], "no error is left")],
+    [([500, 1000], [0.7, 0.8], "needs three"), ([500, 1000, 2000], [0.7, 0.8, 1.0], "zero error at one size")],
 )
 def test_a_fit_is_refused(sizes: list[int], accuracies: list[float], reason: str) -> None:
     fit = power_law("vit", points(sizes, accuracies))
@@ -116,9 +116,9 @@ def searched_study(folder: Path, trials: int) -> Path:
 
 
 def test_importance_finds_what_moves_accuracy_and_speed(tmp_path: Path) -> None:
-    found, remarks = importance(analysis.load(searched_study(tmp_path / "s", 30)))
+    frame, remarks = importance(analysis.load(searched_study(tmp_path / "s", 30)))
     assert remarks == []
-    shares = found.set_index(["target", "setting"])["importance"]
+    shares = frame.set_index(["target", "setting"])["importance"]
     assert shares["accuracy", "lr"] > 0.8
     assert shares["speed", "tome_ratio"] > 0.8
     assert shares.groupby("target").sum().to_list() == pytest.approx([1, 1])
@@ -127,7 +127,7 @@ def test_importance_finds_what_moves_accuracy_and_speed(tmp_path: Path) -> None:
 def test_importance_says_why_there_is_none(tmp_path: Path) -> None:
     few, (_, remarks) = searched_study(tmp_path / "few", 4), importance(analysis.load(write_study(tmp_path / "no")))
     assert remarks == ["no: no study.db in the folder (the study kept its ledger elsewhere)"]
-    assert importance(analysis.load(few))[1] == ["vit_tome: 4 complete trials; importance takes 10"]
+    assert importance(analysis.load(few))[1] == ["vit_tome: 4 complete trials; importance needs 10"]
     (few / "study.db").write_bytes(b"no database at all" * 100)
     assert "study.db cannot be read" in importance(analysis.load(few))[1][0]
 

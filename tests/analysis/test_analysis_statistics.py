@@ -82,15 +82,15 @@ def test_interval_over_seeds_and_images_covers_as_often_as_it_says() -> None:
 def test_mcnemar_agrees_with_statsmodels(only_first: int, only_second: int, both: int) -> None:
     first = [True] * only_first + [False] * only_second + [True] * both
     second = [False] * only_first + [True] * only_second + [True] * both
-    found = mcnemar(first, second)
+    result = mcnemar(first, second)
     exact = only_first + only_second < 25
-    assert found.test == ("exact" if exact else "chi-square")
-    assert (found.only_first, found.only_second) == (only_first, only_second)
+    assert result.test == ("exact" if exact else "chi-square")
+    assert (result.only_first, result.only_second) == (only_first, only_second)
     if not exact and only_first == only_second:
-        assert found.p == 1  # the correction for continuity must not make equal counts differ
+        assert result.p == 1  # the correction for continuity must not make equal counts differ
     else:
         reference = reference_mcnemar([[both, only_first], [only_second, 0]], exact=exact, correction=True)
-        assert found.p == pytest.approx(reference.pvalue, **EXACT)
+        assert result.p == pytest.approx(reference.pvalue, **EXACT)
 
 
 def test_mcnemar_by_hand() -> None:
@@ -163,5 +163,5 @@ def test_that_many_images_find_the_difference_four_times_in_five() -> None:
     images = round(images_to_tell_apart(0.2, 0.05))
     random = np.random.default_rng(0)
     kinds = random.choice(3, size=(1000, images), p=[0.8, 0.125, 0.075])
-    found = [mcnemar(row != 2, row != 1).p < 0.05 for row in kinds]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+    detected = [mcnemar(row != 2, row != 1).p < 0.05 for row in kinds]
+    assert np.mean(detected) == pytest.approx(0.8, abs=0.05)

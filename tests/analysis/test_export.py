@@ -18,11 +18,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import models
-from analysis.read.study_folder import StudyError
+from analysis.read.errors import StudyError
 from analysis.use.export import export
 from analysis.use.exported_model import ExportedModel
 from analysis.use.predict import BATCH, Classifier, find_images
 from models.inputs.image_files import decode
+from record.errors import UserError
 from trainables.data.images import digits
 from trainables.data.images.decode import decode_images
 
@@ -99,7 +100,7 @@ def test_broken_images_are_reported_and_the_rest_is_done(tiny_study, test_split,
     images.mkdir(parents=True)
     (images / "a.png").write_bytes((folder / "0000.png").read_bytes())
     (images / "b.png").write_bytes((folder / "0001.png").read_bytes()[:60])
-    (images / "notes.txt").write_text("no image, passed over")
+    (images / "notes.txt").write_text("not an image, skipped")
     Image.fromarray(np.zeros((40, 30), dtype=np.uint8)).save(tmp_path / "grey.jpg")
     result = run("predict", tmp_path / "model", tmp_path / "images", tmp_path / "grey.jpg", tmp_path / "absent.png")
     assert result.returncode == 1
@@ -175,9 +176,21 @@ def test_a_damaged_checkpoint_is_one_line(changed_study, tmp_path):
     study, _ = changed_study
     trial = next((study / "checkpoints").glob("*-seed1.pt")).stem
     (study / "checkpoints" / f"{trial}.pt").write_bytes(b"half of it")
-    with pytest.raises(StudyError, match="no readable checkpoint") as caught:
+    with pytest.raises(UserError, match="is not a readable checkpoint") as caught:
         export(study, trial, tmp_path / "model")
     assert "\n" not in str(caught.value)
+    torch.save({"loop": {"epoch": 1}, "rows": []}, study / "checkpoints" / f"{trial}.pt")
+    with pytest.raises(UserError, match="it has no model"):
+        export(study, trial, tmp_path / "model")
+
+
+def test_a_study_without_classes_has_no_classifier(changed_study, tmp_path):
+    study, _ = changed_study
+    environment = json.loads((study / "environment.json").read_text())
+    del environment["data"]["classes"]
+    (study / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(StudyError, match=r"no data\.classes; this takes image classifiers"):
+        export(study, "best", tmp_path / "model")
 
 
 def test_a_folder_with_other_files_is_left_alone(tiny_study, tmp_path):
@@ -191,7 +204,7 @@ def test_a_folder_with_other_files_is_left_alone(tiny_study, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["scratch_vit", "vit_tome"])
-def test_a_later_study_begins_from_the_weights(tiny_study, tmp_path, model):
+def test_a_later_study_starts_from_the_weights(tiny_study, tmp_path, model):
     trial = next(row["trial"] for row in rows_of(tiny_study) if row["model"] == model and row["phase"] == "confirm")
     exported = export(tiny_study, trial, tmp_path / "model")
     weights = tmp_path / "model" / "weights.safetensors"
@@ -212,6 +225,9 @@ def test_model_card_states_the_figures(tiny_study, tmp_path):
         "Speed measured alone on: ",
         "Data: digits (scikit-learn)",
         "were trained with 2 seeds",
+        "| accuracy on the validation split | 0.",
+        "| inference throughput at the best batch size | ",
+        " images/s |",
         f"| lr | `{exported.settings['lr']}` |",
         f"torch {exported.versions['torch']}",
     ):
@@ -243,7 +259,7 @@ def test_export_folder_says_what_is_wrong_with_it(tiny_study, tmp_path):
 
 
 def test_an_empty_folder_of_images_is_refused(tmp_path):
-    with pytest.raises(StudyError, match="no image in this folder"):
+    with pytest.raises(StudyError, match="no images in this folder"):
         find_images([tmp_path])
 
 
@@ -277,7 +293,8 @@ def test_recorded_size_decides_how_a_file_is_decoded(tiny_study, tmp_path):
 
 def test_needs_neither_ray_nor_the_training_code():
     code = (
-        "import sys, analysis.export, analysis.predict, analysis.tensorboard, analysis.mlflow_log;"
+        "import sys, analysis.use.export, analysis.use.predict, analysis.trackers.tensorboard;"
+        "import analysis.trackers.mlflow_log;"
         "print([name for name in ('ray', 'study', 'trainables', 'mlflow') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

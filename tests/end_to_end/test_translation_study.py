@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 import analysis
-from analysis.read.candidates import quality, speed
-from analysis.read.study_folder import StudyError
-from analysis.use.attention import MOST_TOKENS, grids
+from analysis.read.candidates import terms
+from analysis.read.errors import StudyError
+from analysis.use.translation_attention import MAX_TOKENS, grids
 from analysis.use.translator import Attended, Translator
 from record.errors import UserError
 from study.space.checking import check_models
@@ -89,7 +89,7 @@ def test_tables_have_the_columns_of_the_task(study: tuple[Path, str]) -> None:
     [translations] = (study[0] / "translations").iterdir()
     assert len(translations.read_text().splitlines()) == 30
     loaded = analysis.load(study[0])
-    assert quality(loaded) == "bleu" and speed(loaded) == "inference_sentences_per_second"
+    assert terms(loaded).quality == "bleu" and terms(loaded).speed == "inference_sentences_per_second"
     assert (study[0] / "report.html").exists() and (study[0] / "figures" / "learning_curves.png").exists()
 
 
@@ -136,7 +136,7 @@ def test_heads_of_long_sentences_share_a_map() -> None:
         maps = {name: torch.rand(4, tokens, tokens) for name in names}
         return Attended(["x"] * tokens, ["y"] * tokens, None, "y", maps)
 
-    short, long = found(3), found(MOST_TOKENS + 1)
+    short, long = found(3), found(MAX_TOKENS + 1)
     assert [len(grid.columns) for grid in grids(short).values()] == [4, 4, 4]
     np.testing.assert_allclose(
         grids(short)["decoder_self"].maps[0][2], short.maps["decoder.layers.0.self_attention"][2]
@@ -164,7 +164,7 @@ def test_what_cannot_be_asked_is_said_in_one_line(
 
 
 def test_an_image_study_has_no_sentences(tiny_study: Path, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="no translation study"):
+    with pytest.raises(StudyError, match="is not a translation study"):
         Translator(tiny_study)
     picture = tmp_path / "digit.png"
     Image.fromarray(np.full((8, 8), 128, np.uint8)).save(picture)

@@ -16,7 +16,7 @@ from PIL import Image
 import models
 from analysis.use.merges import borders, mean_colours
 from analysis.use.merging_model import merging_model
-from analysis.use.samples import kept
+from analysis.use.samples import load_samples
 from record import contents
 from record.folder import StudyFolder
 from trainables.data.images import Images
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
         options = {key: value for key, value in entry.items() if key not in ("model", "search")}
         torch.manual_seed(0)
         network = models.build(str(entry.get("model", trial.split("-")[0])), num_classes=3, **options)
-        torch.save({"loop": {"model": network.state_dict()}}, study / "checkpoints" / f"{trial}.pt")
+        torch.save({"loop": {"model": network.state_dict()}, "rows": []}, study / "checkpoints" / f"{trial}.pt")
     keep(StudyFolder(study), Data(tuple(CLASSES), noise(6), noise(6)), noise(9))
     return study
 
@@ -81,7 +81,7 @@ def test_borders_run_between_regions_and_around_the_image() -> None:
 @pytest.mark.parametrize("trial", ["vit-000", "small-000"])
 def test_a_model_merges_as_much_as_it_is_told(folder: Path, trial: str) -> None:
     model = merging_model(folder, trial)
-    images = kept(folder)["test"].images
+    images = load_samples(folder)["test"].images
     for ratio, left in ((0.0, 64), (0.5, 32), (0.75, 16)):
         assert model.merge(ratio) == left
         regions = model.regions(images)
@@ -93,7 +93,7 @@ def test_at_ratio_zero_the_plain_model_answers(folder: Path) -> None:
     model.merge(0.0)
     plain = models.build("vit", num_classes=3, **OPTIONS).eval()
     plain.load_state_dict(torch.load(folder / "checkpoints" / "vit-000.pt", weights_only=True)["loop"]["model"])
-    images = kept(folder)["test"].images
+    images = load_samples(folder)["test"].images
     with torch.inference_mode():
         assert torch.equal(model.logits(images), plain(model.pixels(images)))
 
@@ -124,7 +124,7 @@ def test_a_sweep_measures_each_ratio_and_the_one_trained_at(ask, folder: Path) -
     model = merging_model(folder, "small-000")
     for row in table.itertuples():
         model.merge(row.tome_ratio)
-        sample = kept(folder)["test"]
+        sample = load_samples(folder)["test"]
         assert row.test_accuracy == pytest.approx((model.classify(sample.images) == sample.labels).mean())
     assert (folder / "figures" / "tome_sweep.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,0 +1,185 @@
+"""The verbs that choose from a study's candidates: table, pareto, best.
+
+python -m analysis table results/digits_compare
+python -m analysis pareto results/a results/b --x train_seconds --y val_accuracy --format markdown
+python -m analysis best results/digits_compare --above 500
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.arguments import Folders, FormatOption
+from analysis.cli.output import print_notes
+from analysis.read.errors import StudyError
+from analysis.tell.formats import Format
+from record import figures
+from record.errors import nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.read.study_folder import Study
+
+
+class Phase(StrEnum):
+    SEARCH = "search"
+    CONFIRM = "confirm"
+
+
+PhaseOption = Annotated[
+    Phase | None,
+    typer.Option(
+        help="Choose from the search trials or the confirmed candidates [default: confirmed if every model has one]."
+    ),
+]
+XOption = Annotated[str | None, typer.Option("--x", help="Speed or another column [default: the inference speed].")]
+YOption = Annotated[
+    str | None,
+    typer.Option("--y", help="Accuracy or another column [default: test accuracy, else validation accuracy]."),
+]
+
+app = typer.Typer()
+
+
+@app.command()
+def table(folders: Folders, format: FormatOption = Format.TEXT) -> None:
+    """One row per model: its best candidate, settings, speed, cost."""
+    from analysis.read.study_folder import load
+    from analysis.tell.summary import print_summary
+    from analysis.tell.tables import print_frame
+    from analysis.weigh.summary import summary
+
+    study = load(*folders)
+    if format is Format.TEXT:
+        print_summary(study)
+    else:
+        print_notes(study.notes)
+        print_frame(summary(study), format)
+
+
+@app.command()
+def pareto(
+    folders: Folders,
+    x: XOption = None,
+    y: YOption = None,
+    z: Annotated[str | None, typer.Option("--z", help="A third column, such as train_seconds.")] = None,
+    phase: PhaseOption = None,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """The candidates that no other beats in all of the given columns.
+
+    Whether more or less of a figure is better is known; COLUMN:max or COLUMN:min says it for any other column.
+    """
+    from analysis.read.candidates import speed
+    from analysis.read.study_folder import load
+    from analysis.tell.tables import print_frame
+    from record.pareto import pareto_mask
+
+    study = load(*folders)
+    rows, accuracy = _rows(study, phase)
+    names = [x or speed(study), y or accuracy, *([z] if z else [])]
+    columns, maximise = zip(*(_column_and_direction(rows, name) for name in names), strict=True)
+    if len(set(columns)) < len(columns):
+        raise StudyError(f"--x, --y and --z must be different columns, not {' and '.join(columns)}")
+    on_front = pareto_mask(rows[list(columns)].to_numpy(dtype=float, na_value=float("nan")), maximise)
+    front = rows[on_front].sort_values(columns[0], kind="stable")
+    print_notes(study.notes)
+    print_frame(front[_shown(study, list(columns))], format)
+
+
+@app.command()
+def best(
+    folders: Folders,
+    x: XOption = None,
+    y: Annotated[str | None, typer.Option("--y", help="Accuracy [default: the validation accuracy].")] = None,
+    points: Annotated[
+        float | None,
+        typer.Option(help="Accuracy that may be given up for speed [default: 0.01, or 1 for BLEU].", min=0),
+    ] = None,
+    above: Annotated[float | None, typer.Option(help="The speed needed, such as 500 images/s.", min=0)] = None,
+    phase: PhaseOption = None,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Which candidate for which need: the most accurate, the fastest nearly as accurate, the knee.
+
+    Chosen by validation accuracy, so that the test split, shown beside it, stays unused.
+    """
+    from analysis.read.candidates import speed, terms
+    from analysis.read.study_folder import load
+    from analysis.tell.tables import print_frame
+
+    study = load(*folders)
+    rows, shown_accuracy = _rows(study, phase)
+    speed_column, more_x = _column_and_direction(rows, x or speed(study))
+    accuracy, more_y = _column_and_direction(rows, y or terms(study).validation)
+    if not (more_x and more_y):
+        raise StudyError("best needs columns of which more is better; `pareto` also takes costs")
+    needs = _picks(rows, accuracy, speed_column, terms(study).point if points is None else points, above)
+    answers = _answers(needs)
+    shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column])]
+    print_notes(study.notes)
+    print_frame(answers[shown].astype({"need": "str"}), format)
+    unanswered = [need for need, pick in needs.items() if pick.empty]
+    print_notes(f"no candidate for: {need}" for need in unanswered)
+    if len(unanswered) == len(needs):
+        raise typer.Exit(1)
+
+
+def _picks(
+    rows: pd.DataFrame, accuracy: str, speed: str, points: float, above: float | None
+) -> dict[str, pd.DataFrame]:
+    """Need -> the row that answers it, or no row."""
+    from analysis.weigh.tradeoff import fastest_within, knee, most_accurate_above
+
+    needs = {
+        "most accurate": most_accurate_above(rows, float("-inf"), accuracy, speed),
+        f"fastest within {points:g} of the best": fastest_within(rows, points, accuracy, speed),
+        "knee of the front": knee(rows, accuracy, speed),
+    }
+    if above is not None:
+        needs[f"most accurate above {above:g}"] = most_accurate_above(rows, above, accuracy, speed)
+    return needs
+
+
+def _answers(needs: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([pick.assign(need=need) for need, pick in needs.items()])
+
+
+def _rows(study: Study, phase: Phase | None) -> tuple[pd.DataFrame, str]:
+    """The candidates to choose from, one per row, and their accuracy column."""
+    from analysis.read.candidates import choices, confirmed, searched, terms
+
+    if phase is None:
+        return choices(study)
+    if phase is Phase.SEARCH:
+        return searched(study), terms(study).validation
+    return confirmed(study), terms(study).tested
+
+
+def _shown(study: Study, columns: list[str]) -> list[str]:
+    from analysis.read.candidates import settings
+
+    return list(dict.fromkeys([*study.keys, "trial", *columns, *settings(study)]))
+
+
+def _column_and_direction(rows: pd.DataFrame, option: str) -> tuple[str, bool]:
+    """A column and whether more of it is better: `train_seconds` is known to be a cost, `lr:max` says it itself."""
+    name, _, direction = option.partition(":")
+    numbers = [str(column) for column in rows.select_dtypes("number") if rows.empty or rows[column].notna().any()]
+    if name not in numbers:
+        what = "holds no numbers in this study" if name in rows else "is not a column of trials.csv"
+        raise StudyError(f"{name!r} {what}; {nearest(name, numbers)}")
+    if direction in ("max", "min"):
+        return name, direction == "max"
+    if direction:
+        raise StudyError(f"{option!r}: max or min must follow the colon, not {direction!r}")
+    better = figures.BY_NAME[name].better if name in figures.BY_NAME else None
+    if better is None:
+        raise StudyError(f"{name}: say whether more is better, {name}:max, or less, {name}:min")
+    return name, better == "more"
