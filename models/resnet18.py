@@ -8,52 +8,57 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import WeightsError
-from models.weights import files as weight_files
+from models import WeightsError, check_counts, check_rates
+from models.weights import files, hub
+from record.settings import setting
 
 ARCHITECTURE = "resnet18"
+WIDTH = 64
 
 
 @dataclass(frozen=True)
 class Config:
-    num_classes: int = 10
-    image_size: int = 224  # any size works; it is here so that every image model has it
-    small_stem: bool = False  # 3x3 stride 1 without max-pool: four times the resolution, for images up to about 64 px
-    width: int = 64  # channels of the first stage, doubled by each of the next three; 64 is ResNet-18
-    drop_rate: float = 0.0
+    num_classes: int = setting(10, "classes of the data", from_data=True)
+    image_size: int = setting(224, "side in pixels that images are resized to; any size works")
+    small_stem: bool = setting(
+        False,
+        "start with a 3x3 convolution of stride 1 and no max-pool: four times the resolution, for images to 64 px",
+    )
+    width: int = setting(WIDTH, "channels of the first stage, doubled by each of the next three; 64 is ResNet-18")
+    drop_rate: float = setting(0.0, "dropout before the classifier", free=True)
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(
-                f"width is {self.width}; it is the number of channels of the first stage, 64 for ResNet-18"
-            )
+        check_counts(num_classes=self.num_classes, image_size=self.image_size, width=self.width)
+        check_rates(drop_rate=self.drop_rate)
 
 
 def hub_name(config: Config) -> str:
     """The architecture with the tag of its published weights."""
-    return weight_files.tagged(ARCHITECTURE)
+    return hub.tagged(ARCHITECTURE)
 
 
 def build(config: Config, weights: str = "none") -> nn.Module:
     """A small stem takes the centre 3x3 of the 7x7 kernels from weights that have those."""
-    if weights == "timm" and config.width != 64:
-        raise WeightsError(f"timm's weights of resnet18 fit width 64, not {config.width}; use weights none or a FILE")
+    if weights == "timm" and config.width != WIDTH:
+        raise WeightsError(
+            f"timm's weights of resnet18 fit width {WIDTH}, not {config.width}; use weights none or a FILE"
+        )
     channels = tuple(config.width * factor for factor in (1, 2, 4, 8))
     options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate, "channels": channels}
-    model = weight_files.create(ARCHITECTURE, "timm" if weights == "timm" else "none", **options)
+    model = hub.create(ARCHITECTURE, weights == "timm", **options)
     _guard_single_pixels(model)
     if config.small_stem:
         _shrink_stem(model, keep_values=weights == "timm")
     if weights not in ("none", "timm"):
-        weight_files.load(model, weights, _fit_stem)
+        files.load(model, weights, _fit_stem)
     return model
 
 
 class Downsampling(nn.Conv2d):
-    """3x3 with stride 2. A map of one pixel meets the kernel's centre alone, so that is what it is multiplied with.
+    """A 3x3 convolution of stride 2 that multiplies a map of one pixel with the kernel's centre only.
 
-    oneDNN, as torch 2.14 has it, computes the weights' gradient of this case in bfloat16 from memory that nothing was
-    written to.
+    The result is the same, but for this case oneDNN (torch 2.14) reads uninitialised memory when it computes the
+    gradient of the weights in bfloat16.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The report's ViT: image patches through the encoder of the translation Transformer, trained from scratch.
 
 At the default size 196 patches of 16 x 16 x 3 = 768 values are multiplied by a learned 768 x 768 matrix, an all-zero row
-is appended as class token (row 197), and what the encoder makes of that row is multiplied by 768 x classes.
+is appended as class token (row 197), and the encoder's output for that row is multiplied by 768 x classes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.layers.transformer import Encoder, initialise_xavier, sinusoidal_positions
-from models.weights import files as weight_files
+from models import check_counts, check_rates
+from models.layers.transformer import Encoder, check_heads, initialise_xavier, is_pre_norm, sinusoidal_positions
+from models.weights import files
+from record.settings import setting
 
 
 @dataclass(frozen=True)
 class Config:
-    num_classes: int = 10
-    image_size: int = 224
-    patch_size: int = 16
-    width: int = 768
-    depth: int = 6
-    heads: int = 8
-    feed_forward: int = 2048
-    dropout: float = 0.1
-    norm: str = "post"  # the paper's; "pre" trains more steadily at a high learning rate
+    num_classes: int = setting(10, "classes of the data", from_data=True)
+    image_size: int = setting(224, "side in pixels that images are resized to, a multiple of patch_size")
+    patch_size: int = setting(16, "side of a patch in pixels")
+    width: int = setting(768, "length of a token's vector, a multiple of heads")
+    depth: int = setting(6, "encoder layers")
+    heads: int = setting(8, "attention heads per layer")
+    feed_forward: int = setting(2048, "hidden units of a layer's feed-forward network")
+    dropout: float = setting(0.1, "dropout of the patches and after every sublayer", free=True)
+    norm: str = setting(
+        "post", "layer norm after each sublayer (post, the paper's) or before it (pre, steadier at a high lr)"
+    )
+
+    def __post_init__(self) -> None:
+        check_counts(
+            num_classes=self.num_classes, image_size=self.image_size, patch_size=self.patch_size,
+            width=self.width, depth=self.depth, heads=self.heads, feed_forward=self.feed_forward,
+        )  # fmt: skip
+        check_rates(dropout=self.dropout)
+        check_heads(self.width, self.heads)
+        is_pre_norm(self.norm)
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
 
 
 class ScratchViT(nn.Module):
@@ -36,8 +51,6 @@ class ScratchViT(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        if config.image_size % config.patch_size:
-            raise ValueError(f"image_size {config.image_size} is not a multiple of patch_size {config.patch_size}")
         self.patch_size = config.patch_size
         patches = (config.image_size // config.patch_size) ** 2
         self.project = nn.Linear(3 * config.patch_size**2, config.width, bias=False)
@@ -60,5 +73,5 @@ class ScratchViT(nn.Module):
 def build(config: Config, weights: str = "none") -> nn.Module:
     model = ScratchViT(config)
     if weights != "none":
-        weight_files.load(model, weights)
+        files.load(model, weights)
     return model

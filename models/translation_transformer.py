@@ -10,33 +10,57 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.layers.transformer import Decoder, DecoderCache, Encoder, initialise_xavier, sinusoidal_positions
+from models import check_counts, check_rates
+from models.inputs.text import PADDING
+from models.layers.transformer import (
+    Decoder,
+    DecoderCache,
+    Encoder,
+    check_heads,
+    initialise_xavier,
+    is_pre_norm,
+    sinusoidal_positions,
+)
+from models.weights import files
+from record import tasks
+from record.settings import setting
 
-TASK = "translation"
-PADDING = 0  # the token that fills the shorter sequences of a batch
+TASK = tasks.TRANSLATION.name
 
 
 @dataclass(frozen=True)
 class Config:
     """The defaults are the paper's base model; the vocabularies come from the data."""
 
-    layers: int = 6  # of the encoder, and as many of the decoder
-    width: int = 512
-    feed_forward: int = 2048
-    heads: int = 8
-    dropout: float = 0.1
-    norm: str = "post"  # the paper's; "pre" trains more steadily at a high learning rate
-    tie_weights: bool = False  # the output's matrix is the target's embedding (section 3.4)
-    max_length: int = 1024  # tokens of a sequence
-    source_vocabulary: int = 1000
-    target_vocabulary: int = 1000
+    layers: int = setting(6, "layers of the encoder, and as many of the decoder")
+    width: int = setting(512, "length of a token's vector, a multiple of heads")
+    feed_forward: int = setting(2048, "hidden units of a layer's feed-forward network")
+    heads: int = setting(8, "attention heads per layer")
+    dropout: float = setting(0.1, "dropout of the embeddings and after every sublayer", free=True)
+    norm: str = setting(
+        "post", "layer norm after each sublayer (post, the paper's) or before it (pre, steadier at a high lr)"
+    )
+    tie_weights: bool = setting(False, "share one matrix between the output and the target's embedding")
+    max_length: int = setting(1024, "tokens that a sequence may have at most")
+    source_vocabulary: int = setting(1000, "tokens of the source language", from_data=True)
+    target_vocabulary: int = setting(1000, "tokens of the target language", from_data=True)
+
+    def __post_init__(self) -> None:
+        check_counts(
+            layers=self.layers, width=self.width, feed_forward=self.feed_forward, heads=self.heads,
+            max_length=self.max_length, source_vocabulary=self.source_vocabulary,
+            target_vocabulary=self.target_vocabulary,
+        )  # fmt: skip
+        check_rates(dropout=self.dropout)
+        check_heads(self.width, self.heads)
+        is_pre_norm(self.norm)
 
 
 class Transformer(nn.Module):
     """Source tokens (B, S) and target tokens (B, N) -> logits (B, N, target_vocabulary) of the token after each one.
 
     The memory's mask hides the source's padding. Padding at the end of a target needs no mask: no earlier position
-    sees it, and what is predicted there is not asked for.
+    sees it, and nobody uses what is predicted there.
     """
 
     positions: Tensor
@@ -76,26 +100,18 @@ class Transformer(nn.Module):
             cache.length += 1
         return self.decoder(x, memory, mask, cache=cache)
 
-    def _embed(self, tokens: Tensor, embedding: nn.Embedding, begin: int = 0) -> Tensor:
-        end = begin + tokens.shape[1]
+    def _embed(self, tokens: Tensor, embedding: nn.Embedding, start: int = 0) -> Tensor:
+        end = start + tokens.shape[1]
         if end > self.config.max_length:
             raise ValueError(f"a sequence of {end} tokens is longer than max_length {self.config.max_length}")
         scaled = embedding(tokens) * math.sqrt(self.config.width)  # section 3.4
-        return self.dropout(scaled + self.positions[begin:end])
+        return self.dropout(scaled + self.positions[start:end])
 
 
 def build(config: Config, weights: str = "none") -> nn.Module:
-    """Raises ValueError for sizes that cannot be."""
-    for name in ("layers", "width", "feed_forward", "heads", "max_length", "source_vocabulary", "target_vocabulary"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be 1 or more, got {getattr(config, name)}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout must be 0 to below 1, got {config.dropout}")
     model = Transformer(config)
     if weights != "none":
-        from models.weights import files as weight_files  # imports timm, which the Transformer itself needs not
-
-        weight_files.load(model, weights)
+        files.load(model, weights)
     return model
 
 

@@ -1,37 +1,73 @@
-"""Any timm VisionTransformer by name, at any image size; None keeps what the architecture has."""
+"""Any timm VisionTransformer by name, at any image size. An option that is None keeps what the architecture has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import timm
+from timm.layers import DiffAttention
 from timm.layers import attention as timm_attention
 from timm.models import VisionTransformer
+from timm.models.vision_transformer import DiffParallelScalingBlock, checkpoint_filter_fn
 from torch import Tensor
 
+from models import check_counts, check_rates
 from models.layers.attention import attend
-from models.weights import files as weight_files
+from models.weights import files, hub
 from record.errors import nearest
+from record.settings import setting
 
 MODULES = ("vision_transformer", "deit")  # where timm defines its VisionTransformers
 
 
 @dataclass(frozen=True)
 class Config:
-    num_classes: int = 10
-    image_size: int = 224
-    architecture: str = "vit_base_patch16_224"  # timm's name, with or without the tag of its weights
-    patch_size: int | None = None
-    embed_dim: int | None = None
-    depth: int | None = None
-    num_heads: int | None = None
-    drop_rate: float = 0.0  # dropout before the classifier
-    drop_path_rate: float = 0.0
+    num_classes: int = setting(10, "classes of the data", from_data=True)
+    image_size: int = setting(224, "side in pixels that images are resized to, a multiple of the patch size")
+    architecture: str = setting("vit_base_patch16_224", "timm's name, with or without the tag of its weights")
+    patch_size: int | None = setting(None, "side of a patch in pixels; null: the architecture's")
+    embed_dim: int | None = setting(
+        None, "length of a token's vector, a multiple of num_heads; null: the architecture's"
+    )
+    depth: int | None = setting(None, "number of blocks; null: the architecture's")
+    num_heads: int | None = setting(None, "attention heads per block; null: the architecture's")
+    drop_rate: float = setting(0.0, "dropout before the classifier", free=True)
+    drop_path_rate: float = setting(0.0, "stochastic depth: rate at which the last block is skipped", free=True)
+
+    def __post_init__(self) -> None:
+        check_counts(
+            num_classes=self.num_classes, image_size=self.image_size, patch_size=self.patch_size,
+            embed_dim=self.embed_dim, depth=self.depth, num_heads=self.num_heads,
+        )  # fmt: skip
+        check_rates(drop_rate=self.drop_rate, drop_path_rate=self.drop_path_rate)
+        check_architecture(self.architecture)
+        self._check_grid()
+        self._check_heads()
+
+    def _check_grid(self) -> None:
+        """Refuse border pixels that do not fill a patch: timm drops them silently."""
+        patch_size = self.patch_size or probe(self.architecture).patch_embed.patch_size[0]
+        if self.image_size % patch_size:
+            below = self.image_size // patch_size * patch_size
+            near = " or ".join(str(size) for size in (below, below + patch_size) if size)
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch size {patch_size}; use {near}")
+
+    def _check_heads(self) -> None:
+        """Refuse heads that do not divide the width; differential attention splits each head in two."""
+        if self.embed_dim and self.num_heads and self.embed_dim % self.num_heads:
+            raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}")
+        model = probe(self.architecture)
+        for layer in model.modules():
+            if isinstance(layer, DiffAttention | DiffParallelScalingBlock):  # timm does not check the halves
+                width, heads = self.embed_dim or model.embed_dim, self.num_heads or layer.num_heads
+                if width % (2 * heads):
+                    raise ValueError(f"num_heads {heads} must divide embed_dim {width} into even parts")
 
 
 class Attention(timm_attention.Attention):
-    """timm's attention layer, on `attend`; it also tells its keys."""
+    """timm's attention layer, computed by `attend`; it also returns its keys."""
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
         return self.with_keys(x, attn_mask, is_causal)[0]
@@ -50,13 +86,11 @@ class Attention(timm_attention.Attention):
 
 def hub_name(config: Config) -> str:
     """The architecture with the tag of its published weights."""
-    check_architecture(config.architecture)
-    return weight_files.tagged(config.architecture)
+    return hub.tagged(config.architecture)
 
 
 def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransformer:
-    """`changes` go to timm as they are. Raises ValueError for options that do not fit together."""
-    check_architecture(config.architecture)
+    """changes: further arguments of timm's. Raises ValueError for options that do not fit together."""
     options = {
         "img_size": config.image_size,
         "patch_size": config.patch_size,
@@ -67,28 +101,33 @@ def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransf
     options = {key: value for key, value in options.items() if value is not None}
     if any(type(layer) is timm_attention.Attention for layer in probe(config.architecture).modules()):
         changes["attn_layer"] = Attention
-    model = weight_files.create(
+    model = hub.create(
         config.architecture,
-        "timm" if weights == "timm" else "none",
+        weights == "timm",
         num_classes=config.num_classes,
         drop_rate=config.drop_rate,
         drop_path_rate=config.drop_path_rate,
         **options,
         **changes,
     )
-    _check_grid(model, config.image_size)
     if weights not in ("none", "timm"):
-        weight_files.load(model, weights, weight_files.fit_vit)
+        files.load(model, weights, fit)
     return model
 
 
+def fit(state: files.StateDict, model: VisionTransformer) -> files.StateDict:
+    """Resample position embeddings and patch kernels to the model's image and patch size."""
+    return checkpoint_filter_fn(state, model, adapt_layer_scale=True)
+
+
+@cache
 def probe(architecture: str) -> Any:
-    """One block of an architecture, without memory, to see what kinds of layers it has."""
+    """One block of an architecture, on the meta device, to see what it has. Read it only."""
     return timm.create_model(architecture, depth=1, device="meta")
 
 
 def check_architecture(architecture: str) -> None:
-    """Raises ValueError, naming near ones, where timm has no VisionTransformer of this name."""
+    """Raises ValueError, naming the nearest ones, for what is not the name of a timm VisionTransformer."""
     known = [name for module in MODULES for name in timm.list_models(module=module)]
     name, _, tag = architecture.partition(".")
     if name not in known:
@@ -97,12 +136,3 @@ def check_architecture(architecture: str) -> None:
     tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")]
     if tag and tag not in tags:
         raise ValueError(f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}")
-
-
-def _check_grid(model: VisionTransformer, image_size: int) -> None:
-    """Refuse border pixels that fill no patch: timm drops them without a word."""
-    patch_size = model.patch_embed.patch_size[0]
-    if image_size % patch_size or not image_size:
-        below = image_size // patch_size * patch_size
-        near = " or ".join(str(size) for size in (below, below + patch_size) if size)
-        raise ValueError(f"image_size {image_size} is not a multiple of patch size {patch_size}; use {near}")

@@ -1,7 +1,7 @@
 """`vit` with token merging (arXiv 2210.09461): each block merges its most similar tokens between attention and feed-forward.
 
 timm builds the model, with blocks that merge in place of its own: forward passes, pooling, heads and the keys of the
-state dict stay timm's. What is known of the merged tokens travels from block to block beside them, so no state is left
+state dict stay timm's. The sizes and sources of merged tokens travel with them from block to block, so no state is left
 outside the forward pass.
 """
 
@@ -19,27 +19,35 @@ from torch.nn import functional as F
 
 from models import vit
 from models.layers import token_merging
+from record.settings import setting
 
 
 @dataclass(frozen=True)
 class Config(vit.Config):
-    tome_ratio: float = 0.0  # share of the patch tokens merged away by the last block, 0 <= x < 1
-    tome_schedule: str = "constant"  # or "decreasing"
+    tome_ratio: float = setting(0.0, "share of the patch tokens merged away by the last block, 0 to below 1")
+    tome_schedule: str = setting("constant", "merges per block: constant, or decreasing from twice the mean to zero")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        token_merging.check_schedule(self.tome_ratio, self.tome_schedule)
 
 
 hub_name = vit.hub_name
 
 
 class MergedTokens(NamedTuple):
-    """Tokens x (B, M, C), the patches in each, size (B, M), and source (B, N): the token that each input token is in."""
+    """Tokens after merging, and what they are made of."""
 
-    x: Tensor
-    size: Tensor
-    source: Tensor
+    x: Tensor  # (B, M, C)
+    size: Tensor  # (B, M): the number of patches in each token
+    source: Tensor  # (B, N): for each input token the position of the token that it is in
 
 
 class Merging(nn.Module):
-    """Mixed into a timm block: merges up to `merges` tokens; takes plain tokens or merged ones, and hands on the like."""
+    """Mixed into a timm block: merges up to `merges` tokens. Accepts plain or merged tokens.
+
+    Plain tokens stay plain while nothing merges; after the last block all are plain.
+    """
 
     merges: int = 0
     prefix: int = 0
@@ -58,17 +66,17 @@ class Merging(nn.Module):
         return super().forward(x, attn_mask=bias)
 
     def step(self, tokens: Tensor | MergedTokens) -> Tensor | MergedTokens:
-        """The block, merging between its halves; plain tokens stay plain while nothing merges."""
-        fresh = isinstance(tokens, Tensor)
-        x, size, source = cast(tuple[Tensor, Any, Any], (tokens, None, None) if fresh else tokens)
+        """The block, merging between its halves."""
+        plain = isinstance(tokens, Tensor)
+        x, size, source = cast(tuple[Tensor, Any, Any], (tokens, None, None) if plain else tokens)
         r = min(self.merges, (x.shape[1] - self.prefix) // 2)
-        if fresh and not r:
+        if plain and not r:
             return self.plain(x)
-        x, keys = self.attend(x, None if fresh else token_merging.attention_bias(size, x.dtype))
+        x, keys = self.attend(x, None if plain else token_merging.attention_bias(size, x.dtype))
         if r:
             matched = token_merging.match(keys, r, self.prefix)
             x, size = token_merging.merge(x, size, matched)
-            source = matched.target if fresh else matched.target.gather(1, source)
+            source = matched.target if plain else matched.target.gather(1, source)
         return MergedTokens(self.feed_forward(x), size, source)
 
     def forward(self, tokens: Tensor | MergedTokens) -> Tensor | MergedTokens:
@@ -77,12 +85,12 @@ class Merging(nn.Module):
             return tokens
         if not self.unmerge:
             return tokens.x
-        # One row for each input token again: any pooling over them now weighs a merged token by its size.
+        # One row for each input token again, so that any pooling over them weighs a merged token by its size.
         return tokens.x.gather(1, tokens.source.unsqueeze(2).expand(-1, -1, tokens.x.shape[2]))
 
 
 class MergingBlock(Merging, timm_vit.Block):  # type: ignore[misc]
-    """The pre-norm block of nearly all architectures, with layer-scale and stochastic depth where they have it."""
+    """The pre-norm block of nearly all architectures, with their layer-scale and stochastic depth."""
 
     def attend(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         y, keys = attention(self.attn, self.norm1(x), bias)
@@ -104,7 +112,7 @@ class MergingResPostBlock(Merging, timm_vit.ResPostBlock):  # type: ignore[misc]
 
 
 class MergingParallelThingsBlock(Merging, timm_vit.ParallelThingsBlock):  # type: ignore[misc]
-    """Several attentions side by side, then several feed-forwards; the keys are averaged over all heads of all of them."""
+    """Several attentions side by side, then several feed-forwards. Keys are averaged over all heads of all attentions."""
 
     attns: Any
     ffns: Any
@@ -119,7 +127,7 @@ class MergingParallelThingsBlock(Merging, timm_vit.ParallelThingsBlock):  # type
 
 
 class MergingParallel(Merging):
-    """Attention and feed-forward side by side: there is no place between them, so tokens merge after the block."""
+    """Attention and feed-forward side by side: with nothing between them, tokens merge after the block."""
 
     in_norm: Any
     in_proj: Any
@@ -156,14 +164,16 @@ def attention(layer: Any, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tenso
     if isinstance(layer, vit.Attention):
         y, keys = layer.with_keys(x, bias)
         return y, sum_over_heads(keys.detach())
-    # Differential attention: its keys, computed again, cost a twelfth of the block.
+    # Differential attention does not return its keys; computing them again costs a twelfth of the block.
     keys = F.linear(x, layer.qkv.weight.chunk(3)[1], _part(layer.qkv.bias))
     return layer(x, attn_mask=bias), mean_over_heads(keys, layer)
 
 
 def sum_over_heads(keys: Tensor) -> Tensor:
-    """(B, heads, N, d) -> (B, N, d), of which matching takes the direction: halves first, since torch's reduction over a
-    middle dimension takes three times as long on a CPU."""
+    """(B, heads, N, d) -> (B, N, d); matching uses only the direction of the result.
+
+    Adds halves: torch's reduction over a middle dimension takes three times as long on a CPU.
+    """
     while keys.shape[1] % 2 == 0:
         keys = torch.add(*keys.chunk(2, dim=1))
     return reduce(torch.add, keys.unbind(1))
@@ -179,7 +189,6 @@ def _part(bias: Tensor | None) -> Tensor | None:
 
 
 def build(config: Config, weights: str = "none") -> VisionTransformer:
-    vit.check_architecture(config.architecture)
     [block] = vit.probe(config.architecture).blocks
     model = vit.build(config, weights, block_fn=MERGING[type(block)])
     set_ratio(model, config.tome_ratio, config.tome_schedule)
@@ -187,7 +196,7 @@ def build(config: Config, weights: str = "none") -> VisionTransformer:
 
 
 def set_ratio(model: VisionTransformer, ratio: float, kind: str = "constant") -> list[int]:
-    """Set how much a model of this file merges from its next forward pass on; returns the merges of each block."""
+    """Set how much a model of this file merges, from its next forward pass on; the merges of each block."""
     merges = token_merging.schedule(ratio, model.patch_embed.num_patches, len(model.blocks), kind)
     blocks: list[Any] = list(model.blocks)
     for block, merged in zip(blocks, merges, strict=True):
@@ -200,9 +209,9 @@ def set_ratio(model: VisionTransformer, ratio: float, kind: str = "constant") ->
 
 @torch.no_grad()
 def trace(model: VisionTransformer, images: Tensor) -> list[Tensor]:
-    """Which patches are merged: for each block, and each image and patch, the patch token that holds it, (B, patches).
+    """For each block: the patch token that holds each patch, (B, patches).
 
-    Patches count in reading order; tokens count from 0 after the prefix tokens. Call it in evaluation mode.
+    Patches count in reading order, tokens from 0 after the prefix tokens. Needs a model in evaluation mode.
     """
     tokens: Any = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
     prefix = model.num_prefix_tokens

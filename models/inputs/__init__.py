@@ -1,1 +1,1 @@
-"""From files and sentences to what a model takes; training, evaluation and exported models agree through these."""
+"""From an image file or a sentence to what a model reads, defined once: training, evaluation and exported models agree."""

@@ -1,6 +1,6 @@
-"""From an image file to pixels, written once: what a study trains on and what an exported model is given must agree.
+"""From an image file to pixels, defined once: a study and an exported model must see the same pixels.
 
-numpy and Pillow only, no torch: data sets are decoded without it.
+Needs numpy and Pillow only; data sets are decoded without torch.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ EXTENSIONS = frozenset(
 
 
 class OtherSize(Exception):
-    """An image is not of the size that was promised."""
+    """An image does not have the size that was promised."""
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file looks like an image by its name; hidden files do not."""
+    """Whether the name of a file is that of an image; hidden files are not."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
 
 
 def square_side(source: Source) -> int | None:
-    """The side of a square image in pixels; None for any other one, and for a broken one."""
+    """The side of a square image in pixels; None for an image that is not square or cannot be read."""
     try:
         with _open(source) as image:
             return image.width if image.width == image.height else None
@@ -37,14 +37,14 @@ def square_side(source: Source) -> int | None:
 
 
 def decode(source: Source, side: int, resize: bool = True) -> np.ndarray:
-    """(side, side, 3) uint8: turned as EXIF says, shorter side scaled to `side`, centre-cropped, as 8-bit RGB.
+    """(side, side, 3) uint8 RGB: turned as EXIF says, shorter side scaled to `side`, centre-cropped.
 
-    An image of that size already keeps its pixels. Raises `OtherSize` for another size where `resize` is False, and
-    whatever the file's decoder raises, which may be anything.
+    An image that already has this size keeps its pixels. With `resize` False, raises `OtherSize` for any other size.
+    Raises whatever the file's decoder raises, which may be anything.
     """
     with _open(source) as image:
         if resize:
-            # lets JPEG decode at a half, quarter or eighth of its size: much faster for photos
+            # JPEG then decodes at a half, a quarter or an eighth of its size, which is much faster for photos.
             image.draft(None, (2 * side, 2 * side))
         elif image.size != (side, side):
             raise OtherSize
@@ -58,11 +58,11 @@ def _open(source: Source) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: 16-bit grey is scaled down (PIL would clip it), and white is laid under transparency."""
+    """8-bit RGB: scales 16-bit grey down (PIL would clip it) and puts white under transparent pixels."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode == "F":
-        raise ValueError("float pixels have no fixed range, save it with 8 bits a channel")
+        raise ValueError("float pixels have no fixed range, save it with 8 bits per channel")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:

@@ -1,4 +1,4 @@
-"""What a model's input goes through, written once: training, evaluation and an exported model must agree on it."""
+"""Resizing and normalisation, defined once: training, evaluation and an exported model must agree on them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
 
     mean, std: (3,) of pixels in 0..1, on the images' device.
     """
-    floats = images.permute(0, 3, 1, 2).to(float32)  # a view in channels_last order: no copy of the layout
+    floats = images.permute(0, 3, 1, 2).to(float32)  # a view in channels_last order, without a copy
     if floats.shape[-2:] != (size, size):
         shrinks = min(floats.shape[-2:]) > size
         floats = F.interpolate(floats, (size, size), mode="bilinear", antialias=shrinks, align_corners=False)
-    scale = 1 / (255 * std)  # in place below: converting from uint8 has made a copy
+    scale = 1 / (255 * std)  # in place below, since converting from uint8 made a copy
     return floats.mul_(scale[:, None, None]).sub_((mean / std)[:, None, None])

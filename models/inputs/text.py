@@ -1,6 +1,6 @@
-"""From a sentence to tokens and back, written once: what a study trains on and what is translated later must agree.
+"""From a sentence to tokens and back, defined once: training and later translation must tokenise alike.
 
-spaCy's rule tokenizers (`spacy.blank`, nothing to download) cut sentences; the vocabulary is ours. No torch.
+spaCy's rule tokenizers (`spacy.blank`, nothing to download) split sentences; the vocabulary is ours. No torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-# The positions of the specials in every vocabulary; padding is 0 as models/translation_transformer.py has it.
+# The positions of the special tokens in every vocabulary. Padding fills the shorter sequences of a batch.
 PADDING, UNKNOWN, BEGIN, END = range(4)
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
 
@@ -24,9 +24,9 @@ class Token:
 
 
 def tokenise(sentence: str, language: str) -> list[Token]:
-    """The tokens of one sentence. White space beyond one space makes a token too, as spaCy has it.
+    """The tokens of one sentence. White space beyond one space is a token too, as in spaCy.
 
-    language: a code that spaCy has rules for ("de"); any other word takes the rules that fit all languages.
+    language: a code that spaCy has rules for ("de"); any other word selects the rules for all languages.
     """
     tokens = []
     space = False
@@ -38,7 +38,7 @@ def tokenise(sentence: str, language: str) -> list[Token]:
 
 @cache
 def _tokenizer(language: str) -> Any:
-    import spacy  # a second to import
+    import spacy  # takes a second to import
     from spacy.util import get_lang_class
 
     try:
@@ -50,12 +50,12 @@ def _tokenizer(language: str) -> Any:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that a model knows in one language, and between which of them no space is written."""
+    """The tokens that a model knows in one language, and which of them are written without a space."""
 
     language: str
-    tokens: tuple[str, ...]  # the specials first
-    joins_left: frozenset[str] = frozenset()  # written without a space before them, such as a comma
-    joins_right: frozenset[str] = frozenset()  # written without a space after them, such as an opening bracket
+    tokens: tuple[str, ...]  # the special ones first
+    joins_left: frozenset[str] = frozenset()  # no space before them: commas, for example
+    joins_right: frozenset[str] = frozenset()  # no space after them: opening brackets, for example
 
     @classmethod
     def build(cls, language: str, sentences: Iterable[list[Token]], min_frequency: int) -> Vocabulary:
@@ -67,16 +67,16 @@ class Vocabulary:
             counts.update(token.text for token in sentence)
             for one, other in itertools.pairwise(sentence):
                 if not other.space_before:
-                    # Of a bracket and a word the bracket is the reason; of two alike ("ca" "n't") the second one.
+                    # A bracket beside a word explains the missing space; of two words ("ca" "n't") the second does.
                     opens = not one.text[-1].isalnum() and other.text[0].isalnum()
                     (right if opens else left)[one.text if opens else other.text] += 1
         known = [token for token, count in counts.items() if count >= min_frequency and token not in SPECIALS]
         known.sort(key=lambda token: (-counts[token], token))
 
-        def mostly(joined: Counter[str]) -> frozenset[str]:
+        def usual(joined: Counter[str]) -> frozenset[str]:
             return frozenset(token for token in known if 2 * joined[token] > counts[token])
 
-        return cls(language, (*SPECIALS, *known), mostly(left), mostly(right))
+        return cls(language, (*SPECIALS, *known), usual(left), usual(right))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -86,7 +86,7 @@ class Vocabulary:
         return {token: position for position, token in enumerate(self.tokens)}
 
     def encode(self, tokens: Iterable[Token]) -> list[int]:
-        """The positions of the tokens; UNKNOWN for those that are not known. No special is added."""
+        """The positions of the tokens, UNKNOWN for unknown ones. Adds no special tokens."""
         return [self._positions.get(token.text, UNKNOWN) for token in tokens]
 
     def cut(self, sentence: str) -> list[Token]:
@@ -98,14 +98,14 @@ class Vocabulary:
         return self.encode(self.cut(sentence))
 
     def words(self, positions: Iterable[int]) -> list[str]:
-        """The texts of the tokens, specials included."""
+        """The texts of the tokens, special ones included."""
         return [self.tokens[position] for position in positions]
 
     def write(self, positions: Iterable[int]) -> str:
-        """The sentence of these tokens, with spaces where the training text mostly had them; specials are left out."""
+        """The sentence of these tokens without special ones, spaced as the training text mostly was."""
         return "".join(self._spaced(self.tokens[p] for p in positions if p not in (PADDING, BEGIN, END)))
 
-    def _spaced(self, words: Iterator[str] | Iterable[str]) -> Iterator[str]:
+    def _spaced(self, words: Iterable[str]) -> Iterator[str]:
         before = None
         for word in words:
             if before is not None and word not in self.joins_left and before not in self.joins_right:
@@ -114,7 +114,7 @@ class Vocabulary:
             before = word
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The content of a JSON file."""
         return {
             "language": self.language,
             "tokens": list(self.tokens),

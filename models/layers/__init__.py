@@ -1,1 +1,1 @@
-"""Layers that several models share."""
+"""What several models are made of: attention, Transformer blocks, token merging, number formats."""

@@ -16,35 +16,37 @@ from torch import Tensor
 def schedule(ratio: float, tokens: int, blocks: int, kind: str = "constant") -> list[int]:
     """How many tokens each block merges away; the sum is round(ratio * tokens).
 
-    "constant" gives every block the same number, "decreasing" falls linearly from twice the mean to about nothing. A block
-    can merge at most half of the tokens left, so a steep constant schedule would fall short in its last blocks: then
-    the whole curve is steepened, as little as possible, until earlier blocks have merged the rest. Where even halving
-    in every block cannot reach the ratio, every block halves. Raises ValueError for a ratio outside [0, 1).
+    "constant" merges the same number in every block, "decreasing" falls linearly from twice the mean to about zero. A
+    block can merge at most half of the tokens left, so a steep constant schedule would fall short in its last blocks:
+    then the whole curve is made steeper, as little as possible, so that earlier blocks merge the rest. If halving in
+    every block does not reach the ratio, every block halves. Raises ValueError as `check_schedule` does.
     """
-    if not 0 <= ratio < 1:
-        raise ValueError(f"tome_ratio is {ratio}; it is a share of the patch tokens, 0 <= tome_ratio < 1")
-    if kind == "constant":
-        weights = [1] * blocks
-    elif kind == "decreasing":
-        weights = [2 * (blocks - i) - 1 for i in range(blocks)]
-    else:
-        raise ValueError(f"tome_schedule is '{kind}'; use 'constant' or 'decreasing'")
+    check_schedule(ratio, kind)
+    weights = [1] * blocks if kind == "constant" else [2 * (blocks - i) - 1 for i in range(blocks)]
     total = round(ratio * tokens)
     shares = list(accumulate(weights))
 
     def merged_after_each(volume: int) -> list[int]:
-        """Follow a curve that ends at volume >= total, cut off at the total and at half of the tokens left."""
+        """Follow a curve that ends at volume >= total, limited to the total and to half of the tokens left."""
         merged = [0]
         for share in shares:
-            wanted = min(total, round(volume * share / shares[-1]))
-            merged.append(max(merged[-1], min(wanted, merged[-1] + (tokens - merged[-1]) // 2)))
+            target = min(total, round(volume * share / shares[-1]))
+            merged.append(max(merged[-1], min(target, merged[-1] + (tokens - merged[-1]) // 2)))
         return merged
 
     volumes = range(total, total * shares[-1] + 1)
     steepest = len(volumes) - 1
-    found = bisect_left(volumes, True, hi=steepest, key=lambda volume: merged_after_each(volume)[-1] == total)
-    merged = merged_after_each(volumes[found])
+    flattest = bisect_left(volumes, True, hi=steepest, key=lambda volume: merged_after_each(volume)[-1] == total)
+    merged = merged_after_each(volumes[flattest])
     return [after - before for before, after in pairwise(merged)]
+
+
+def check_schedule(ratio: float, kind: str) -> None:
+    """Raises ValueError for a ratio outside [0, 1) and for an unknown kind of schedule."""
+    if not 0 <= ratio < 1:
+        raise ValueError(f"tome_ratio is {ratio}; it is a share of the patch tokens, 0 <= tome_ratio < 1")
+    if kind not in ("constant", "decreasing"):
+        raise ValueError(f"tome_schedule is '{kind}'; use 'constant' or 'decreasing'")
 
 
 def token_counts(merges: list[int], tokens: int) -> list[int]:
@@ -53,21 +55,21 @@ def token_counts(merges: list[int], tokens: int) -> list[int]:
 
 
 class Match(NamedTuple):
-    """Which tokens merge. Rows are those of the flattened batch, of B * N tokens before and B * M after merging."""
+    """Which tokens merge. Rows count in the flattened batch: B * N tokens before merging, B * M after it."""
 
     target: Tensor  # (B, N): for each token its position among the M that remain
-    staying: Tensor  # (B * M,): the row of each token that remains
-    leaving: Tensor  # (B * r,): the rows of those that go into others
-    receiving: Tensor  # (B * r,): the rows, after merging, that these go into
+    staying: Tensor  # (B * M,): the rows of the tokens that remain
+    leaving: Tensor  # (B * r,): the rows of the tokens that merge into others
+    receiving: Tensor  # (B * r,): the rows, after merging, that they merge into
 
 
 def match(keys: Tensor, r: int, prefix: int) -> Match:
-    """Bipartite soft matching (section 3): the r most similar pairs, for keys (B, N, d) of any length, 1 <= r <= (N - P) / 2.
+    """Bipartite soft matching (section 3): the r most similar pairs, 1 <= r <= (N - P) / 2.
 
-    Tokens alternate between the sets A and B; each token of A proposes its most similar (cosine) token of B, and the r
-    best proposals merge. The tokens that remain keep their order.
+    keys (B, N, d): only their directions count. Tokens alternate between the sets A and B; each token of A proposes its
+    most similar (cosine) token of B, and the r best proposals merge. The tokens that remain keep their order.
 
-    Small as these tensors are, each operation on them costs about what it costs to begin one: so they are few.
+    These tensors are small, so launch overhead dominates: keep the number of operations low.
     """
     keys = keys.detach()
     directions = keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp_min(1e-12)
@@ -100,9 +102,9 @@ def _rows(positions: Tensor, tokens: int) -> Tensor:
 
 
 def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tensor]:
-    """Size-weighted mean of the tokens that share a target: x (B, N, C), size (B, N) or None for ones -> (B, M, C), (B, M).
+    """Size-weighted mean of the tokens that share a target: x (B, N, C), size (B, N) -> (B, M, C), (B, M).
 
-    Size counts the patches in a token.
+    size: the number of patches in each token; None means one each.
     """
     batch, count, channels = x.shape
     sizes = torch.ones(batch * count, device=x.device) if size is None else size.flatten()
@@ -117,9 +119,9 @@ def merge(x: Tensor, size: Tensor | None, matched: Match) -> tuple[Tensor, Tenso
 
 
 def _weighted_mean(rows: Tensor, share: Tensor, matched: Match) -> Tensor:
-    """rows (B * N, C), share (B * r, 1) of a leaving token in the one that it goes into -> (B * M, C).
+    """rows (B * N, C), share (B * r, 1) of a leaving token in the token it merges into -> (B * M, C).
 
-    What stays is copied and moved towards what comes, so only r rows an image are computed with.
+    Copies the staying rows and moves the receiving ones towards the leaving ones: arithmetic on r rows per image only.
     """
     merged = rows.index_select(0, matched.staying)
     step = rows.index_select(0, matched.leaving).sub_(merged.index_select(0, matched.receiving))
@@ -127,7 +129,7 @@ def _weighted_mean(rows: Tensor, share: Tensor, matched: Match) -> Tensor:
 
 
 class _WeightedMean(torch.autograd.Function):
-    """`_weighted_mean` whose gradient is one gather: that of a token's target, times its share in it."""
+    """`_weighted_mean` with a gradient of one gather: the gradient of a token's target times its share in the target."""
 
     @staticmethod
     def forward(
@@ -141,7 +143,7 @@ class _WeightedMean(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         sizes, merged_size, target = ctx.saved_tensors
         into = _rows(target, len(merged_size) // len(target))
-        weight = sizes / merged_size.index_select(0, into)  # exactly 1 for a token that merges with none
+        weight = sizes / merged_size.index_select(0, into)  # exactly 1 for a token that does not merge
         return gradient.index_select(0, into).mul_(weight.to(gradient.dtype).unsqueeze(1)), *[None] * 7
 
 

@@ -19,12 +19,12 @@ class KeyValues:
     """The projected keys and values of one attention layer, kept while a sequence is decoded token by token."""
 
     def __init__(self, grows: bool) -> None:
-        """grows: self-attention, which adds those of each new token; else they are projected once (the memory's)."""
+        """grows: whether each new token adds its own (self-attention); otherwise they are projected once, from the memory."""
         self.grows = grows
         self.tensors: tuple[Tensor, Tensor] | None = None  # (B, heads, length, d) each
 
     def update(self, project: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """All keys and values so far; `project` gives those of the input, where they are needed."""
+        """All keys and values so far. `project` computes those of the input; it is called only if they are needed."""
         if self.tensors is None:
             self.tensors = project()
         elif self.grows:
@@ -39,14 +39,14 @@ class KeyValues:
 
 
 class DecoderCache:
-    """The keys and values of every decoder layer, and how many tokens they are of."""
+    """The keys and values of every decoder layer, and the number of tokens they belong to."""
 
     def __init__(self, layers: int) -> None:
         self.layers = [(KeyValues(grows=True), KeyValues(grows=False)) for _ in range(layers)]
         self.length = 0
 
     def select(self, rows: Tensor) -> None:
-        """Keep these sequences of the batch, in this order; (kept,) indices, which may repeat."""
+        """Keep these sequences of the batch, in this order; rows: indices, which may repeat."""
         for pair in self.layers:
             for key_values in pair:
                 key_values.select(rows)
@@ -57,8 +57,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width {width} is not a multiple of heads {heads}")
+        check_heads(width, heads)
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
@@ -76,7 +75,7 @@ class MultiHeadAttention(nn.Module):
     ) -> Tensor:
         """queries (B, N, width), keys and values (B, S, width) -> (B, N, width).
 
-        With a cache that grows, `queries` is the newest token alone (N = 1): it may attend to all that is cached.
+        With a growing cache, `queries` is the newest token only (N = 1), which may attend to everything cached.
         """
         q = self.split(self.query(queries))
         if cache is None:
@@ -85,7 +84,7 @@ class MultiHeadAttention(nn.Module):
             k, v = cache.update(lambda: self._project(keys, values))
             causal = False
         if mask is not None:
-            mask = mask.unsqueeze(1)  # (B, 1, N or 1, S): the same for every head
+            mask = mask.unsqueeze(1)  # (B, 1, N or 1, S), the same for every head
         y = attend(q, k, v, mask, causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
@@ -197,10 +196,16 @@ class Decoder(nn.Module):
         mask: Tensor | None = None,
         cache: DecoderCache | None = None,
     ) -> Tensor:
-        """With a cache, x is the newest token alone (N = 1)."""
+        """With a cache, x is the newest token only (N = 1)."""
         for number, layer in enumerate(self.layers):
             x = layer(x, memory, memory_mask, mask, cache.layers[number] if cache else (None, None))
         return self.norm(x)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """Raises ValueError where a token's vector cannot be shared out evenly among the heads."""
+    if width % heads:
+        raise ValueError(f"width {width} is not a multiple of heads {heads}")
 
 
 def is_pre_norm(norm: str) -> bool:
@@ -221,7 +226,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 
 
 def initialise_xavier(module: nn.Module) -> None:
-    """Xavier-uniform values (Glorot and Bengio 2010) for every matrix; vectors keep what their layer gave them."""
+    """Xavier-uniform values (Glorot and Bengio 2010) for every matrix; vectors keep their layer's initial values."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

@@ -1,1 +1,1 @@
-"""From a model to what a person reads: decoded sentences, attention maps."""
+"""From a model to what a person reads: decoded translations, attention maps."""

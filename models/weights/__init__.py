@@ -1,1 +1,1 @@
-"""Pretrained weights, from a hub or a file."""
+"""Pretrained weights: `hub` gets those that timm publishes, `files` reads and loads those of a file."""

@@ -36,7 +36,7 @@ def case(queries, keys, kind, dtype):
     mask = None
     if kind.startswith("boolean"):
         mask = torch.rand(2, 1, 1, keys) < 0.6
-        mask[..., 0] = True  # everyone may attend to something
+        mask[..., 0] = True  # every query may attend to something
     elif kind == "added":
         mask = torch.rand(2, 1, 1, keys) * 4
     return q, k, v, mask, "causal" in kind
@@ -50,8 +50,8 @@ def forced(written_out: bool) -> Iterator[None]:
 
 @given(st.integers(1, 6), st.integers(1, 70), st.sampled_from(KINDS), st.booleans(), st.integers(0, 2**31))
 @settings(max_examples=80, deadline=None)
-def test_both_ways_compute_attention_and_its_gradients(queries, keys, kind, written_out, seed):
-    """Also where keys are added to fill the softmax's last vector: 9 to 31 beyond a multiple of 32."""
+def test_both_implementations_compute_attention_and_its_gradients(queries, keys, kind, written_out, seed):
+    """Also where keys are padded to fill the softmax's last vector: 9 to 31 more than a multiple of 32."""
     torch.manual_seed(seed)
     q, k, v, mask, causal = case(queries, keys, kind, torch.float32)
     with forced(written_out):
@@ -59,14 +59,14 @@ def test_both_ways_compute_attention_and_its_gradients(queries, keys, kind, writ
     expected = exact(q, k, v, mask, causal)
     assert torch.allclose(y.double(), expected, atol=1e-5)
     direction = torch.randn(y.shape)
-    found = torch.autograd.grad(y, (q, k, v), direction)
-    wanted = torch.autograd.grad(expected, (q, k, v), direction.double())
-    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found, wanted, strict=True))
+    gradients = torch.autograd.grad(y, (q, k, v), direction)
+    exact_gradients = torch.autograd.grad(expected, (q, k, v), direction.double())
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(gradients, exact_gradients, strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("autocast", [False, True])
-def test_bfloat16_on_a_cpu_is_near_the_exact_result(kind, autocast):
+def test_bfloat16_on_a_cpu_is_close_to_the_exact_result(kind, autocast):
     torch.manual_seed(0)
     q, k, v, mask, causal = case(50, 50, kind, torch.float32 if autocast else torch.bfloat16)
     if mask is not None and mask.dtype != torch.bool and not autocast:
@@ -77,21 +77,21 @@ def test_bfloat16_on_a_cpu_is_near_the_exact_result(kind, autocast):
     assert (y.double() - exact(q, k, v, mask, causal)).abs().max() < 0.03
 
 
-def test_written_out_only_in_bfloat16_and_up_to_a_size():
-    def asked(keys, dtype):
+def test_products_are_written_out_only_in_bfloat16_and_up_to_a_size():
+    def writes_out(keys, dtype):
         q, k, *_ = case(2, keys, "none", dtype)
         return attention._writes_out(q, k)
 
-    assert asked(1024, torch.bfloat16)
-    assert not asked(1025, torch.bfloat16)
-    assert not asked(64, torch.float32)
+    assert writes_out(1024, torch.bfloat16)
+    assert not writes_out(1025, torch.bfloat16)
+    assert not writes_out(64, torch.float32)
     q, k, *_ = case(1024, 1024, "none", torch.bfloat16)
     assert attention._writes_out(q, k)
     assert not attention._writes_out(q.expand(2, 2, 1024, 8).repeat(65, 1, 1, 1), k)  # 130 x 2 x 1024 x 1024 scores
     with torch.autocast("cpu", torch.float16):
-        assert not asked(64, torch.float32)
+        assert not writes_out(64, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        assert asked(64, torch.float32)
+        assert writes_out(64, torch.float32)
 
 
 @pytest.mark.parametrize("written_out", [False, True])
@@ -99,6 +99,6 @@ def test_dropout_keeps_the_mean(written_out):
     torch.manual_seed(0)
     q, k, v, mask, _ = case(4, 12, "added", torch.float32)
     with forced(written_out), torch.no_grad():
-        many = torch.stack([attend(q, k, v, mask, dropout=0.5) for _ in range(4000)])
-    assert not torch.equal(many[0], many[1])
-    assert torch.allclose(many.mean(0).double(), exact(q, k, v, mask, False), atol=0.1)
+        results = torch.stack([attend(q, k, v, mask, dropout=0.5) for _ in range(4000)])
+    assert not torch.equal(results[0], results[1])
+    assert torch.allclose(results.mean(0).double(), exact(q, k, v, mask, False), atol=0.1)

@@ -24,8 +24,8 @@ TINY = {
 }  # fmt: skip
 
 
-def model(seed: int = 0, **options: object) -> Transformer:
-    """Random, but with larger weights than Xavier's, so that what it writes depends on what it reads."""
+def random_model(seed: int = 0, **options: object) -> Transformer:
+    """Random, but with larger weights than Xavier's, so that its output depends on its input."""
     torch.manual_seed(seed)
     built = models.build("translation_transformer", **(TINY | options)).eval()
     with torch.no_grad():
@@ -59,24 +59,24 @@ def test_the_base_model_has_the_papers_size() -> None:
 
 @torch.no_grad()
 def test_embeddings_are_scaled_and_positions_added() -> None:
-    some = model()
+    network = random_model()
     tokens = torch.tensor([[5, 7]])
-    expected = some.source_embedding.weight[tokens[0]] * 4.0 + some.positions[:2]  # sqrt(16)
-    assert torch.allclose(some._embed(tokens, some.source_embedding)[0], expected)
+    expected = network.source_embedding.weight[tokens[0]] * 4.0 + network.positions[:2]  # sqrt(16)
+    assert torch.allclose(network._embed(tokens, network.source_embedding)[0], expected)
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @torch.no_grad()
 def test_padding_and_later_tokens_change_nothing(norm: str) -> None:
-    some = model(norm=norm)
+    network = random_model(norm=norm)
     source, target = torch.tensor([[5, 6, END]]), torch.tensor([[BEGIN, 4, 5, 6]])
-    alone = some(source, target)
-    beside = some(
+    alone = network(source, target)
+    beside = network(
         torch.tensor([[5, 6, END, PADDING, PADDING], [4, 5, 6, 7, END]]),
         torch.tensor([[BEGIN, 4, 5, 6, PADDING], [BEGIN, 9, 9, 9, 9]]),
     )
     assert torch.allclose(alone, beside[:1, :4], atol=1e-5)
-    changed = some(source, torch.tensor([[BEGIN, 4, 9, 9]]))
+    changed = network(source, torch.tensor([[BEGIN, 4, 9, 9]]))
     assert torch.allclose(alone[:, :2], changed[:, :2], atol=1e-5)
     assert not torch.allclose(alone[:, 2], changed[:, 2], atol=1e-3)
 
@@ -91,32 +91,32 @@ def test_masks_against_a_loop() -> None:
 
 
 @torch.no_grad()
-def test_asking_for_some_positions_gives_their_logits() -> None:
-    some = model()
+def test_chosen_positions_get_their_logits() -> None:
+    network = random_model()
     source, target = torch.tensor([[5, END], [6, END]]), torch.tensor([[BEGIN, 4, 5], [BEGIN, 6, PADDING]])
     where = torch.tensor([0, 2, 3])
-    assert torch.allclose(some(source, target, where), some(source, target).flatten(0, 1)[where], atol=1e-6)
+    assert torch.allclose(network(source, target, where), network(source, target).flatten(0, 1)[where], atol=1e-6)
 
 
 @torch.no_grad()
 def test_the_cache_gives_the_states_of_the_whole_sequence() -> None:
-    some = model()
+    network = random_model()
     source, target = torch.tensor([[5, 6, END], [7, END, PADDING]]), torch.tensor([[BEGIN, 4, 9, 5], [BEGIN, 6, 6, 7]])
     mask = source_mask(source)
-    memory = some.encode(source, mask)
-    whole = some.decode(target, memory, mask)
+    memory = network.encode(source, mask)
+    whole = network.decode(target, memory, mask)
     cache = DecoderCache(2)
     for position in range(4):
-        step = some.decode(target[:, position : position + 1], memory, mask, cache)
+        step = network.decode(target[:, position : position + 1], memory, mask, cache)
         assert torch.allclose(step[:, 0], whole[:, position], atol=1e-5)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_cached_and_uncached_decoding_write_the_same(beams: int, seed: int) -> None:
-    some = model(seed)
+    network = random_model(seed)
     written = [
-        translate(some, sources(20, seed), Search(beams, cached=cached), batch=batch)
+        translate(network, sources(20, seed), Search(beams, cached=cached), batch=batch)
         for cached in (True, False)
         for batch in (4, 64)
     ]
@@ -127,41 +127,41 @@ def test_cached_and_uncached_decoding_write_the_same(beams: int, seed: int) -> N
 
 @torch.no_grad()
 def test_greedy_decoding_against_a_loop() -> None:
-    some = model(3)
+    network = random_model(3)
     for sentence in sources(6):
         source = torch.from_numpy(padded([sentence]))
         tokens = [BEGIN]
         while len(tokens) <= longest_output(torch.tensor(source.shape[1])):
-            logits = some(source, torch.tensor([tokens]))[0, -1]
+            logits = network(source, torch.tensor([tokens]))[0, -1]
             logits[[PADDING, UNKNOWN, BEGIN]] = -math.inf
             if (token := int(logits.argmax())) == END:
                 break
             tokens.append(token)
-        assert greedy(some, source) == [tokens[1:]]
+        assert greedy(network, source) == [tokens[1:]]
 
 
 def test_one_beam_is_greedy() -> None:
-    some, source = model(5), torch.from_numpy(padded(sources(8)))
-    assert beam(some, source, Search(1)) == greedy(some, source)
+    network, source = random_model(5), torch.from_numpy(padded(sources(8)))
+    assert beam(network, source, Search(1)) == greedy(network, source)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
 @torch.no_grad()
 def test_a_beam_that_holds_everything_finds_the_best_sequence(penalty: float) -> None:
-    """All sequences of up to three of two words are scored by a loop."""
+    """A loop scores all sequences of up to three words from a vocabulary of two."""
     limit = 3
-    some = model(1, target_vocabulary=6)
+    network = random_model(1, target_vocabulary=6)
     for sentence in sources(4):
         source = torch.from_numpy(padded([sentence]))
         scores = {}
         for length in range(limit + 1):
             for words in itertools.product((4, 5), repeat=length):
-                asked = [*words, END][:limit]
-                logits = some(source, torch.tensor([[BEGIN, *asked[:-1]]]))[0]
+                tokens = [*words, END][:limit]
+                logits = network(source, torch.tensor([[BEGIN, *tokens[:-1]]]))[0]
                 logits[:, [PADDING, UNKNOWN, BEGIN]] = -math.inf
-                chances = logits.log_softmax(1)[range(len(asked)), asked].sum()
-                scores[words] = float(chances) / ((5 + len(asked)) / 6) ** penalty
-        assert tuple(beam(some, source, Search(16, penalty, limit=limit))[0]) == max(
+                log_probability = logits.log_softmax(1)[range(len(tokens)), tokens].sum()
+                scores[words] = float(log_probability) / ((5 + len(tokens)) / 6) ** penalty
+        assert tuple(beam(network, source, Search(16, penalty, limit=limit))[0]) == max(
             scores, key=lambda words: scores[words]
         )
 
@@ -169,17 +169,17 @@ def test_a_beam_that_holds_everything_finds_the_best_sequence(penalty: float) ->
 @torch.no_grad()
 def test_captured_attention_is_what_the_fused_kernel_used() -> None:
     """Weights times values, written out, must be what the layer gave to its output matrix."""
-    some = model()
+    network = random_model()
     source, target = torch.tensor([[5, 6, 7, END], [7, END, PADDING, PADDING]]), torch.tensor([[BEGIN, 4, 9]] * 2)
-    plain = some(source, target)
-    layers = {name: layer for name, layer in some.named_modules() if isinstance(layer, MultiHeadAttention)}
+    plain = network(source, target)
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, MultiHeadAttention)}
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     hooks = [
         layer.register_forward_hook(lambda _, inputs, output, name=name: seen.update({name: (inputs[2], output)}))
         for name, layer in layers.items()
     ]
-    with captured(some) as maps:
-        assert torch.equal(some(source, target), plain)
+    with captured(network) as maps:
+        assert torch.equal(network(source, target), plain)
     for hook in hooks:
         hook.remove()
     assert list(maps) == list(layers) and len(maps) == 6
@@ -190,9 +190,9 @@ def test_captured_attention_is_what_the_fused_kernel_used() -> None:
         assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:-1]))
     assert maps["encoder.layers.0.attention"][1, :, :, 2:].abs().max() == 0  # padding
     assert maps["decoder.layers.1.self_attention"].triu(1).abs().max() == 0  # the future
-    with captured(some) as maps:
+    with captured(network) as maps:
         pass
-    some(source, target)
+    network(source, target)
     assert not maps
 
 
@@ -218,9 +218,9 @@ def test_bad_sizes_are_named(options: dict[str, object], message: str) -> None:
         models.build("translation_transformer", **(TINY | options))
 
 
-def test_a_sequence_over_the_longest_is_an_error_in_words() -> None:
-    some = model(max_length=4)
+def test_a_sequence_that_is_too_long_is_named() -> None:
+    network = random_model(max_length=4)
     with pytest.raises(ValueError, match="a sequence of 5 tokens is longer than max_length 4"):
-        some(torch.full((1, 5), 5), torch.full((1, 2), 5))
+        network(torch.full((1, 5), 5), torch.full((1, 2), 5))
     with pytest.raises(ValueError, match="beams must be 1 or more"):
         Search(0)

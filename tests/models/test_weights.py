@@ -1,4 +1,4 @@
-"""Weights from files and from the hub's cache, and what is said where they cannot be had."""
+"""Weights from files and from the hub's cache, and the messages where they are not available."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import models
 from models import WeightsError
-from models.weights import files as weights
+from models.weights import files, hub
 
 ROOT = Path(__file__).parents[2]
 SALIENCY = ROOT.parent / "shared" / "weights" / "vit_small_patch14_saliency.safetensors"
@@ -69,7 +69,7 @@ def test_small_stem_takes_the_centre_of_large_kernels(tmp_path):
     assert torch.equal(small.conv1.weight, plain.conv1.weight[:, :, 2:5, 2:5])
 
 
-def test_a_misfit_names_the_first_keys(tmp_path):
+def test_a_mismatch_names_the_first_keys(tmp_path):
     state = models.build("vit", image_size=64, **TINY).state_dict()
     del state["cls_token"]
     state["extra"] = torch.zeros(1)
@@ -106,7 +106,7 @@ def test_missing_file_and_unpublished_weights():
 
 
 def test_description_names_the_tag():
-    assert models.describe_weights("resnet18", "timm") == f"timm:{weights.tagged('resnet18')}"
+    assert models.describe_weights("resnet18", "timm") == f"timm:{hub.tagged('resnet18')}"
     assert models.describe_weights("vit", "timm").startswith("timm:vit_base_patch16_224.augreg")
     tagged = "vit_small_patch16_224.augreg_in1k"
     assert models.describe_weights("vit_tome", "timm", architecture=tagged) == f"timm:{tagged}"
@@ -126,7 +126,7 @@ def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_no_network_is_said_quickly_in_one_line(tmp_path):
+def test_a_missing_network_is_reported_quickly_in_one_line(tmp_path):
     nowhere = "http://127.0.0.1:9"  # the discard port: refuses at once
     code = (
         "import time, models\nstart = time.perf_counter()\n"
@@ -168,6 +168,6 @@ def test_shared_dinov2_weights_load():
     options = {"architecture": "vit_small_patch14_dinov2", "image_size": 112, "num_classes": 10}
     model = models.build("vit", str(SALIENCY), **options)
     assert model.pos_embed.shape == (1, 65, 384) and model.pos_embed.dtype == torch.float32
-    stored = weights.read(str(SALIENCY))["blocks.11.mlp.fc2.weight"]
+    stored = files.read(str(SALIENCY))["blocks.11.mlp.fc2.weight"]
     assert torch.equal(model.blocks[11].mlp.fc2.weight, stored.float())
     models.build("vit_tome", str(SALIENCY), tome_ratio=0.5, **options)
