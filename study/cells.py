@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 
 from record import figures
+from record.folder import SEARCH
 from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -24,7 +25,7 @@ class Cell:
 
     entry: str
     factors: tuple[tuple[str, Scalar], ...] = ()
-    phase: str = "search"
+    phase: str = SEARCH
 
     @property
     def name(self) -> str:
@@ -33,10 +34,10 @@ class Cell:
 
     @property
     def study_name(self) -> str:
-        return self.name if self.phase == "search" else f"{self.phase} {self.name}"
+        return self.name if self.phase == SEARCH else f"{self.phase} {self.name}"
 
 
-def cells(spec: StudySpec, phase: str = "search") -> list[Cell]:
+def cells(spec: StudySpec, phase: str = SEARCH) -> list[Cell]:
     return [
         Cell(name, tuple(combination.items()), phase)
         for name, entry in spec.models.items()

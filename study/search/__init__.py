@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -96,8 +96,8 @@ def check(name: str, options: Mapping[str, object], spec: StudySpec, where: str)
 
     where: the beginning of the message, such as "my.yaml: sampler".
     """
-    first_cells = {cell.entry: cell for cell in reversed(cells(spec))}
-    for entry, cell in first_cells.items():
+    for entry in spec.models:
+        cell = next(cell for cell in cells(spec) if cell.entry == entry)
         try:
             _rehearse(name, options, spec, cell)
         except UserError as error:
@@ -136,7 +136,7 @@ def _takes_one_objective(name: str, options: Mapping[str, object], spec: StudySp
 
 
 def _files() -> set[str]:
-    return {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__"}
+    return {module.name for module in pkgutil.iter_modules(__path__)}
 
 
 def _classes() -> dict[str, Callable[..., BaseSampler]]:
