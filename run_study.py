@@ -15,6 +15,7 @@ import typer
 import yaml
 
 from record.errors import UserError
+from record.folder import COMPLETE, StudyFolder
 from study.space.checking import check_models
 from study.space.reading import read_space, resolve, set_key, space_names
 from study.space.schema import StudySpec
@@ -153,10 +154,13 @@ def _spec(
 
 def _check(spec: StudySpec, where: str) -> None:
     """Everything that can be known to be wrong before data, weights or Ray are touched."""
-    from study.profile import check_grid
+    from study import search
+    from study.costs import check_grid
 
     check_models(spec, where)
     check_grid(spec, where)
+    if spec.sampler is not None:
+        search.check(spec.sampler.name, spec.sampler.options, spec, f"{where}: sampler")
 
 
 def _run(
@@ -170,17 +174,18 @@ def _run(
     """Run the study and show what came of it; the exit status."""
     from rich.console import Console
 
-    from study.runner import Options, run_study
+    from study.phases import run_study
+    from study.session import Options
 
     console = Console()
-    finished = run_study(spec, Options(folder, data_dir, space=space, **options), console)
+    finished = run_study(spec, Options(StudyFolder(folder), data_dir, space=space, **options), console)
     concluded = _conclude(folder, console)
     if mlflow is not None:
         from analysis.trackers.mlflow_log import log_study
 
         console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {mlflow}", markup=False)
     if not finished:
-        console.print(f"Interrupted; everything is recorded. Go on with --name {folder.name} --resume", markup=False)
+        console.print(f"Interrupted; everything is recorded. Continue with --name {folder.name} --resume", markup=False)
         return 130
     return 0 if concluded else 1
 
@@ -189,9 +194,10 @@ def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict
     """Time the models alone and say how long the study would take; what goes on meanwhile goes to standard error."""
     from rich.console import Console
 
-    from study.runner import Options, estimate
+    from study.phases import estimate
+    from study.session import Options
 
-    print(f"# {estimate(spec, Options(folder, data_dir, **options), Console(stderr=True))}")
+    print(f"# {estimate(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))}")
 
 
 def _conclude(folder: Path, console: Any) -> bool:
@@ -202,10 +208,10 @@ def _conclude(folder: Path, console: Any) -> bool:
     from analysis.tell.summary import print_summary
 
     study = analysis.load(folder)
-    complete = bool((study.trials["state"] == "complete").any())
+    complete = bool((study.trials["state"] == COMPLETE).any())
     try:
         if complete:
-            write_figures(study, folder / "figures")
+            write_figures(study, StudyFolder(folder).figures)
         report = f"report: {write_report(folder)}"
     except OSError as error:
         report = f"pictures and report cannot be written: {error.strerror}"
@@ -236,8 +242,6 @@ def _print_dry_run(spec: StudySpec) -> None:
 
 def cli() -> int:
     """Run the program; bad input is one line on standard error and exit status 2."""
-    from trainables.data import DataError
-
     try:
         return app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):  # before there was anything to record
@@ -245,12 +249,7 @@ def cli() -> int:
         return 130
     except typer.TyperException as error:  # an unknown option, a value of the wrong type
         message = error.format_message()
-    except (UserError, DataError) as error:
-        message = str(error)
-    except ValueError as error:
-        # WeightsError and StudyError live in modules too slow to import for every start.
-        if type(error).__name__ not in ("WeightsError", "StudyError"):
-            raise
+    except UserError as error:
         message = str(error)
     print(f"error: {message}", file=sys.stderr)
     return 2

@@ -2,7 +2,7 @@
 
 python -m benchmarks.search_cost
 
-Both through the study's runner: the grid as factors, one trial each, nothing stopped; the search over the same ranges,
+Both run as studies: the grid as factors, one trial each, nothing stopped; the search over the same ranges,
 with TPE and early stopping. Repeated with several seeds, each of which has its own split of the images.
 
 The best of many noisy trainings owes much to luck, and the search is often one image behind it at the end. So the grid's
@@ -23,6 +23,8 @@ from typing import Any
 
 from benchmarks.figure import Figure, at_most, show
 from benchmarks.small_study import Finished
+from record.folder import COMPLETE
+from study.ledger import number
 
 SEEDS = (0, 1, 2, 3, 4)
 EPOCHS = 9
@@ -50,7 +52,7 @@ def run() -> Iterator[Figure]:
     for seed in SEEDS:
         factors = {"lr": list(RATES), "weight_decay": list(DECAYS), "batch_size": list(BATCHES)}
         grid = Finished(SPACE | {"seed": seed, "trials": 1, "models": {"grid": MODEL | {"factors": factors}}})
-        best = max(trial.last["val_accuracy"] for trial in grid.trials if trial.state == "complete")
+        best = max(number(trial.last, "val_accuracy") for trial in grid.trials if trial.state == COMPLETE)
         search = {
             "lr": {"low": min(RATES), "high": max(RATES), "log": True},
             "weight_decay": {"low": min(DECAYS), "high": max(DECAYS), "log": True},
@@ -80,7 +82,7 @@ def epochs_until(search: Finished, accuracy: float) -> float:
     """Epochs of all trials until the end of the first one that reached `accuracy`; infinity if none did."""
     ended = itertools.accumulate(len(trial.rows) for trial in search.trials)
     for spent, trial in zip(ended, search.trials, strict=True):
-        if trial.state == "complete" and trial.last["val_accuracy"] >= accuracy:
+        if trial.state == COMPLETE and number(trial.last, "val_accuracy") >= accuracy:
             return spent
     return math.inf
 

@@ -1,4 +1,4 @@
-"""Studies of tiny models, run through the study's own runner and read back from its ledger."""
+"""Studies of tiny models, run as `run_study.py` runs them and read back from their ledgers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
+
+from record import contents
+from record.folder import StudyFolder
 
 # Ray's own settings must be there before it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -24,20 +27,20 @@ class Finished:
     """A study that ran: its trials in the order in which they ended, and when it began and ended (time.time())."""
 
     def __init__(self, space: dict[str, Any], data_dir: Path = Path("data"), reuse_workers: bool = True) -> None:
-        from study import environment
         from study.ledger import Ledger
-        from study.runner import Options, run_study
+        from study.phases import run_study
+        from study.session import Options
         from study.space.reading import resolve
 
         spec = resolve({"description": "a benchmark", "early_stopping": None} | space, "benchmark")
         with TemporaryDirectory(prefix="benchmark-") as folder:
             self.begun = time.time()
-            options = Options(Path(folder), data_dir, reuse_workers=reuse_workers)
+            options = Options(StudyFolder(Path(folder)), data_dir, reuse_workers=reuse_workers)
             run_study(spec, options, Console(quiet=True))
             self.ended = time.time()
             with Ledger(Path(folder), spec) as ledger:
                 trials = list(ledger.trials.values())
-            self.validation_images: int = environment.read(Path(folder))["data"]["validation"]
+            self.validation_images: int = contents.read_environment(options.folder)["data"]["validation"]
         # A learning rate that diverges is a result like another; any other failure is a fault of the benchmark.
         failed = [trial.error for trial in trials if trial.error and not trial.error.startswith("diverged")]
         if failed:
@@ -50,7 +53,12 @@ class Finished:
 
     def epoch_seconds(self) -> list[float]:
         """What each trial spent inside its epochs."""
-        return [sum(row["train_seconds"] + row["eval_seconds"] for row in trial.rows) for trial in self.trials]
+        from study.ledger import number
+
+        return [
+            sum(number(row, "train_seconds") + number(row, "eval_seconds") for row in trial.rows)
+            for trial in self.trials
+        ]
 
 
 def overhead(ends: list[float], epoch_seconds: list[float], workers: int) -> float:

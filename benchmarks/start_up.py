@@ -38,7 +38,7 @@ def seconds_of(*arguments: str) -> float:
 
 def until_training() -> float:
     """From the start of the process to the beginning of the first trial's first epoch."""
-    from study.ledger import Ledger
+    from study.ledger import Ledger, number
     from study.space.reading import resolve
 
     space = {"description": "a benchmark"} | SPACE | {"trials": 1}
@@ -51,7 +51,8 @@ def until_training() -> float:
         with Ledger(Path(folder, "space"), resolve(space, "benchmark")) as ledger:
             [trial] = ledger.trials.values()
     assert trial.finished is not None
-    return trial.finished.timestamp() - begun - trial.last["train_seconds"] - trial.last["eval_seconds"]
+    epoch_seconds = number(trial.last, "train_seconds") + number(trial.last, "eval_seconds")
+    return trial.finished.timestamp() - begun - epoch_seconds
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 SCHEMA = 1  # of the study folder; environment.json says which one wrote it
 
-PHASES = ("profile", "search", "confirm")
+PROFILE, SEARCH, CONFIRM = "profile", "search", "confirm"
+PHASES = (PROFILE, SEARCH, CONFIRM)  # in this order
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 STATES = (COMPLETE, PRUNED, FAILED, RUNNING)
 

@@ -1,4 +1,4 @@
-"""Start Ray here, or join a running cluster; what it has, and whether the study's models fit into it."""
+"""Start Ray here or join a running cluster; what resources it has, and whether the study's models fit into it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 import socket
 import warnings
-from typing import Any
 
 import ray
 from rich.console import Console
@@ -23,36 +22,35 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     """
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # trials choose their device by what they asked for
+    # Trials choose their device by the GPUs that they requested.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    quiet: dict[str, Any] = {"log_to_driver": show_logs, "logging_level": logging.ERROR}
+    quiet: dict[str, int] = {"log_to_driver": show_logs, "logging_level": logging.ERROR}
     if address is not None and address.startswith("ray://"):
         raise UserError(
             f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
             "start it on a machine of the cluster with --address auto"
         )
     if address not in (None, "auto", "local"):
-        _answers(address)
+        _check_reachable(address)
     try:
         if address is None:
-            # RAY_ADDRESS would make a plain init join a cluster that was not asked for.
+            # RAY_ADDRESS would make a plain init join a cluster that nobody named.
             context = ray.init(address="local", include_dashboard=True, dashboard_host="127.0.0.1", **quiet)
         else:
             context = ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it asks for one, "
-            "or leave the option out to start Ray here"
+            f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it requires "
+            "one, or leave the option out to start Ray here"
         ) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
 
 
-def _answers(address: str) -> None:
-    """UserError if nothing listens at host:port; Ray itself would keep trying for minutes."""
+def _check_reachable(address: str) -> None:
+    """Raise UserError if nothing listens at host:port; Ray itself would keep trying for minutes."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -82,28 +80,28 @@ def without_gpus(spec: StudySpec) -> StudySpec:
 
 
 def check(spec: StudySpec) -> None:
-    """UserError if a model's trial fits on no node: Ray would wait for such a node for ever."""
+    """Raise UserError if a model's trials fit on no node: Ray would wait for such a node for ever."""
     largest = {kind: max((node.get(kind, 0) for node in nodes()), default=0) for kind in ("CPU", "GPU")}
     for name, entry in spec.models.items():
         if not any(_fit(entry, node) for node in nodes()):
-            asked = f"{entry.resources.cpus:g} CPUs and {entry.resources.gpus:g} GPUs"
             raise UserError(
-                f"models.{name}.resources: {asked} a trial, but the largest node has {largest['CPU']:g} CPUs and "
-                f"{largest['GPU']:g} GPUs; lower them with --cpus-per-trial and --gpus-per-trial"
+                f"models.{name}.resources: needs {entry.resources.cpus:g} CPUs and {entry.resources.gpus:g} GPUs per trial, "
+                f"but the largest node has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs; lower them with "
+                "--cpus-per-trial and --gpus-per-trial"
             )
 
 
 def slots(spec: StudySpec) -> int:
-    """How many trials the cluster can run at once (of the model that asks for least)."""
+    """How many trials the cluster can run at once (of the model that needs the least)."""
     return max(sum(_fit(entry, node) for node in nodes()) for entry in spec.models.values())
 
 
 def used_share(spec: StudySpec) -> float:
-    """The share of the scarcest resource that is at work when as many trials run as fit (1: nothing idles)."""
+    """The share of the scarcest resource that is busy when as many trials run as fit (1: nothing idles)."""
     kind = "GPU" if any(entry.resources.gpus for entry in spec.models.values()) else "CPU"
     total = sum(node.get(kind, 0) for node in nodes())
-    need = [e.resources.gpus if kind == "GPU" else e.resources.cpus for e in spec.models.values()]
-    return min(1.0, slots(spec) * sum(need) / len(need) / total) or 1.0
+    needs = [e.resources.gpus if kind == "GPU" else e.resources.cpus for e in spec.models.values()]
+    return min(1.0, slots(spec) * sum(needs) / len(needs) / total) or 1.0
 
 
 def _fit(entry: ModelEntry, node: dict[str, float]) -> int:

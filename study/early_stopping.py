@@ -1,16 +1,17 @@
-"""Early stopping inside a stratum, decided from recorded rows alone: a restored study decides as an undisturbed one.
+"""Early stopping within a stratum, decided from recorded rows: a resumed study decides as an uninterrupted one does.
 
-Asynchronous successive halving (arXiv 1810.05934) in its stopping form: at the epochs `grace_epochs` x
-`reduction_factor`^k a trial goes on only if it is in the best 1/`reduction_factor` of the trials that have reached that
-epoch so far. A stratum is one model entry with one train size: trials that learn from other data, or start pretrained,
-are no peers.
+This is asynchronous successive halving (arXiv 1810.05934) in its stopping form: at the epochs `grace_epochs` x
+`reduction_factor`^k a trial goes on only if it is among the best 1/`reduction_factor` of the trials that have reached
+that epoch so far. A stratum is one model entry with one train size: a trial is not compared with trials that learn from
+other data or start from other weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from study.ledger import Trial
+from record.folder import SEARCH
+from study.ledger import Trial, number
 from study.space.schema import EarlyStopping
 
 
@@ -27,22 +28,21 @@ def is_out(value: float, peers: Sequence[float], reduction_factor: int) -> bool:
 
     Fewer than `reduction_factor` values are too few to judge by, so nothing is stopped.
     """
-    count = len(peers) + 1
-    kept = count // reduction_factor
-    return kept >= 1 and sum(peer > value for peer in peers) >= kept
+    survivors = (len(peers) + 1) // reduction_factor
+    return survivors >= 1 and sum(peer > value for peer in peers) >= survivors
 
 
 def should_stop(trial: Trial, trials: Iterable[Trial], rule: EarlyStopping, metric: str) -> bool:
     """Whether the trial, whose last row is recorded, is to be stopped now."""
     epoch = len(trial.rows)
-    if trial.cell.phase != "search" or not is_rung(epoch, rule):
+    if trial.cell.phase != SEARCH or not is_rung(epoch, rule):
         return False
     peers = [
-        peer.rows[epoch - 1][metric]
+        number(peer.rows[epoch - 1], metric)
         for peer in trials
         if peer is not trial and stratum(peer) == stratum(trial) and len(peer.rows) >= epoch
     ]
-    return is_out(trial.last[metric], peers, rule.reduction_factor)
+    return is_out(number(trial.last, metric), peers, rule.reduction_factor)
 
 
 def stratum(trial: Trial) -> tuple[object, ...]:

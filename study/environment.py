@@ -1,16 +1,14 @@
-"""environment.json: what a study ran on, with which versions, from which command."""
+"""What environment.json says of a run: on what hardware, with which versions, from which command."""
 
 from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
@@ -20,7 +18,7 @@ from trainables.device import cpu_name
 PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", "scikit-learn", "spacy", "sacrebleu")
 
 
-def describe() -> dict[str, Any]:
+def describe() -> dict[str, object]:
     """Versions, hardware of this machine, git commit of the code, and the command."""
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
@@ -39,7 +37,7 @@ def describe() -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that this code runs from, marked '+' where it was changed since."""
+    """The commit of the checkout that this code runs from, marked '+' if files were changed since."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -51,16 +49,3 @@ def _git_commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """The folder's environment.json; {} where there is none yet."""
-    path = folder / "environment.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def write(folder: Path, content: dict[str, Any]) -> None:
-    """Replace environment.json in one step."""
-    partial = folder / "environment.json.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / "environment.json")

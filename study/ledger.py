@@ -1,59 +1,45 @@
-"""The ledger: the Optuna storage of a study is the one record of it; memory only mirrors what was written.
+"""The ledger: the Optuna storage of a study is its only record; memory mirrors what was written.
 
-One Optuna study for each cell of the search, one for each cell of the confirm phase, and one ('profile') whose trials
-are the isolated timings. A trial's rows, one an epoch, are user attributes: Optuna forbids intermediate values where
-there are several objectives. Every write goes to the storage first, so a process that dies leaves the truth behind.
+There is one Optuna study for each cell of the search, one for each cell of the confirm phase, and one ('profile') whose
+trials are the isolated timings. A trial's rows, one per epoch, are user attributes: Optuna forbids intermediate values
+with several objectives. Every write goes to the storage first, so a process that dies leaves the truth behind.
 """
 
 from __future__ import annotations
 
 import datetime
 import fcntl
-import logging
 import os
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
-from record import figures
 from record.errors import UserError
-from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-logging.getLogger("alembic").setLevel(logging.WARNING)
+from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
+from study.cells import Cell, cells, directions, distributions
+from study.space.schema import Scalar, StudySpec
+from trainables.task import Figures
 
 STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: COMPLETE,
+    TrialState.PRUNED: PRUNED,
+    TrialState.FAIL: FAILED,
+    TrialState.RUNNING: RUNNING,
 }
-PROFILE = "profile"
+OPTUNA_STATES = {name: state for state, name in STATES.items()}
 ROW = "epoch_"  # user attributes epoch_00001, epoch_00002, ... are the rows
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One model entry with one combination of factor values; in the confirm phase, its retraining."""
-
-    entry: str
-    factors: tuple[tuple[str, Scalar], ...] = ()
-    phase: str = "search"
-
-    @property
-    def name(self) -> str:
-        """The name of its Optuna study and the beginning of its trials' names."""
-        return "-".join([self.entry, *(f"{key}={value}" for key, value in self.factors)])
-
-    @property
-    def study_name(self) -> str:
-        return self.name if self.phase == "search" else f"{self.phase} {self.name}"
+def number(row: Figures, name: str) -> float:
+    """A figure of a row that is always a number."""
+    value = row[name]
+    assert isinstance(value, int | float), f"{name} is {value!r}"
+    return value
 
 
 @dataclass
@@ -66,8 +52,8 @@ class Trial:
     seed: int
     epochs: int  # its budget
     candidate: str | None = None  # in the confirm phase: the search trial that it repeats
-    state: str = "running"
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    state: str = RUNNING
+    rows: list[Figures] = field(default_factory=list)
     values: list[float] | None = None  # of the objectives, once it is complete
     error: str | None = None
     started: datetime.datetime | None = None
@@ -75,50 +61,58 @@ class Trial:
     optuna_trial: optuna.Trial | None = field(default=None, repr=False)  # while it runs
 
     @property
-    def last(self) -> dict[str, Any]:
+    def last(self) -> Figures:
         return self.rows[-1] if self.rows else {}
 
-
-def cells(spec: StudySpec, phase: str = "search") -> list[Cell]:
-    return [
-        Cell(name, tuple(combination.items()), phase)
-        for name, entry in spec.models.items()
-        for combination in entry.factor_combinations()
-    ]
-
-
-def distributions(entry: ModelEntry) -> dict[str, BaseDistribution]:
-    """The searched dimensions as Optuna knows them."""
-    return {name: _distribution(dimension) for name, dimension in entry.search.items()}
+    def attributes(self) -> dict[str, object]:
+        """What Optuna does not record by itself. The name is last: it marks the others as written."""
+        return {
+            "candidate": self.candidate, "seed": self.seed, "epochs": self.epochs, "params": self.params,
+            "trial": self.name,
+        }  # fmt: skip
 
 
-def _distribution(dimension: Range | Choices) -> BaseDistribution:
-    if not isinstance(dimension, Range):
-        return CategoricalDistribution(dimension)
-    low, high, log, step = dimension.low, dimension.high, dimension.log, dimension.step
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=log, step=int(step or 1))
-    return FloatDistribution(low, high, log=log, step=step)
+@dataclass(frozen=True)
+class IsolatedTiming:
+    """One setting of a model entry, timed alone."""
+
+    model: str
+    phase: str
+    point: dict[str, Scalar]  # the dimensions that change the speed
+    settings: dict[str, Scalar]  # those and the fixed ones
+    figures: Figures
+
+    def attributes(self) -> dict[str, object]:
+        """The record: the figures stand beside the other fields."""
+        return {
+            "model": self.model, "phase": self.phase, "point": self.point, "settings": self.settings, **self.figures,
+        }  # fmt: skip
+
+    @classmethod
+    def read(cls, attributes: dict[str, Any]) -> IsolatedTiming:
+        rest = dict(attributes)
+        return cls(rest.pop("model"), rest.pop("phase"), rest.pop("point"), rest.pop("settings"), rest)
 
 
 class Ledger:
     """The record of one study. Only the driver process writes it; a lock on the folder keeps a second driver out."""
 
     def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None) -> None:
-        """Open or begin the record in `folder`; storage: an Optuna URL instead of the folder's study.db."""
-        self.folder = folder
+        """Open or create the record in `folder`; storage: an Optuna URL instead of the folder's study.db."""
+        self.folder = StudyFolder(folder)
         self.spec = spec
-        self._lock = lock(folder)
-        self.storage = open_storage(folder, storage)
+        self._lock = lock(self.folder)
+        self.storage = open_storage(self.folder, storage)
         self.trials: dict[str, Trial] = {}
-        self.profile: list[dict[str, Any]] = []
+        self.timings: list[IsolatedTiming] = []
         self._studies: dict[str, optuna.Study] = {}
         self._existing = {s.study_name for s in optuna.get_all_study_summaries(self.storage, include_best_trial=False)}
-        for cell in [*cells(spec), *cells(spec, "confirm")]:
+        for cell in [*cells(spec), *cells(spec, CONFIRM)]:
             if cell.study_name in self._existing:
                 self._load(cell)
         if PROFILE in self._existing:
-            self.profile = [dict(t.user_attrs) for t in self.study(PROFILE).get_trials(deepcopy=False)]
+            trials = self.study(PROFILE).get_trials(deepcopy=False)
+            self.timings += [IsolatedTiming.read(trial.user_attrs) for trial in trials]
 
     def close(self) -> None:
         os.close(self._lock)
@@ -134,11 +128,10 @@ class Ledger:
     def of(self, cell: Cell) -> list[Trial]:
         return [trial for trial in list(self.trials.values()) if trial.cell == cell]
 
-    def in_phase(self, phase: str) -> list[Trial]:
-        return [trial for trial in list(self.trials.values()) if trial.cell.phase == phase]
-
-    def running(self, phase: str) -> list[Trial]:
-        return [trial for trial in self.in_phase(phase) if trial.state == "running"]
+    def in_phase(self, phase: str, *states: str) -> list[Trial]:
+        """The trials of a phase, of these states or of any."""
+        trials = [trial for trial in list(self.trials.values()) if trial.cell.phase == phase]
+        return [trial for trial in trials if trial.state in states] if states else trials
 
     def settings(self, trial: Trial) -> dict[str, Scalar]:
         """The trial's fixed settings and the values of its dimensions."""
@@ -147,109 +140,112 @@ class Ledger:
     # -- writing
 
     def study(self, name: str) -> optuna.Study:
-        """The Optuna study of this name, begun if there is none."""
+        """The Optuna study of this name, created if it does not exist."""
         if name in self._studies:
             return self._studies[name]
         if name in self._existing:  # loading writes nothing, so a finished study can be shown from a read-only folder
-            study = optuna.load_study(study_name=name, storage=self.storage)
+            study = optuna.load_study(study_name=name, storage=self.storage, sampler=RandomSampler())
         else:
-            directions: list[Any] = (
-                ["maximize" if more else "minimize" for more in figures.maximise(self.spec.objectives)]
-                if name != PROFILE
-                else ["maximize"]
+            better = directions(self.spec) if name != PROFILE else [StudyDirection.MAXIMIZE]
+            study = optuna.create_study(
+                study_name=name, storage=self.storage, directions=better, sampler=RandomSampler()
             )
-            study = optuna.create_study(study_name=name, storage=self.storage, directions=directions)
         if name != PROFILE and study.metric_names != self.spec.objectives:
             study.set_metric_names(self.spec.objectives)
         self._studies[name] = study
         return study
 
-    def ask(self, cell: Cell, sampler: optuna.samplers.BaseSampler) -> Trial:
-        """Begin a search trial with values that the sampler proposes from the trials of its cell."""
+    def ask(self, cell: Cell, sampler: BaseSampler) -> Trial:
+        """Start a search trial with values that the sampler proposes from the trials of its cell."""
         study = self.study(cell.study_name)
-        study.sampler = sampler
-        asked = study.ask(distributions(self.spec.models[cell.entry]))
-        return self._begin(cell, asked, asked.params | dict(cell.factors), self.spec.seed)
+        # The sampler proposes and goes: what some do after a trial would differ in a resumed study, or fail here.
+        idle, study.sampler = study.sampler, sampler
+        proposal = study.ask(distributions(self.spec.models[cell.entry]))
+        study.sampler = idle
+        return self._start(cell, proposal, proposal.params | dict(cell.factors), self.spec.seed)
 
     def repeat(self, candidate: Trial, seed: int) -> Trial:
-        """Begin a confirm trial: the candidate's settings with another seed."""
-        cell = Cell(candidate.cell.entry, candidate.cell.factors, "confirm")
+        """Start a confirm trial: the candidate's settings with another seed."""
+        cell = Cell(candidate.cell.entry, candidate.cell.factors, CONFIRM)
         study = self.study(cell.study_name)
         searched = distributions(self.spec.models[cell.entry])
         study.enqueue_trial({name: candidate.params[name] for name in searched})
-        return self._begin(cell, study.ask(searched), candidate.params, seed, candidate.name)
+        return self._start(cell, study.ask(searched), candidate.params, seed, candidate.name)
 
-    def _begin(
-        self, cell: Cell, asked: optuna.Trial, params: dict[str, Scalar], seed: int, candidate: str | None = None
+    def _start(
+        self, cell: Cell, proposal: optuna.Trial, params: dict[str, Scalar], seed: int, candidate: str | None = None
     ) -> Trial:
-        name = f"{cell.name}-{asked.number:03d}" if candidate is None else f"{candidate}-seed{seed}"
+        name = f"{cell.name}-{proposal.number:03d}" if candidate is None else f"{candidate}-seed{seed}"
         epochs = self.spec.models[cell.entry].epochs
-        trial = Trial(name, cell, dict(params), seed, epochs, candidate, optuna_trial=asked)
-        trial.started = asked.datetime_start
-        for key in ("candidate", "seed", "epochs", "params", "trial"):  # 'trial' last: it marks the rest as written
-            asked.set_user_attr(key, name if key == "trial" else getattr(trial, key))
+        trial = Trial(name, cell, dict(params), seed, epochs, candidate, optuna_trial=proposal)
+        trial.started = proposal.datetime_start
+        for key, value in trial.attributes().items():
+            proposal.set_user_attr(key, value)
         self.trials[name] = trial
         return trial
 
-    def record(self, trial: Trial, row: dict[str, Any]) -> None:
+    def record(self, trial: Trial, row: Figures) -> None:
         """Write one epoch's row; a row of an epoch that is recorded already replaces it."""
         assert trial.optuna_trial is not None
-        trial.optuna_trial.set_user_attr(f"{ROW}{row['epoch']:05d}", row)
-        trial.rows = [*trial.rows[: row["epoch"] - 1], row]
+        epoch = int(number(row, "epoch"))
+        trial.optuna_trial.set_user_attr(f"{ROW}{epoch:05d}", row)
+        trial.rows = [*trial.rows[: epoch - 1], row]
 
     def finish(self, trial: Trial, state: str, values: list[float] | None = None, error: str | None = None) -> None:
-        """End a trial as 'complete' with its objective values, 'pruned', or 'failed' with the reason."""
+        """End a trial as complete with its objective values, as pruned, or as failed with the reason."""
         assert trial.optuna_trial is not None
         if error is not None:
             trial.optuna_trial.set_user_attr("error", error)
-        optuna_state = next(key for key, name in STATES.items() if name == state)
-        frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, optuna_state)
+        frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, OPTUNA_STATES[state])
         trial.state, trial.values, trial.error, trial.optuna_trial = state, values, error, None
         trial.finished = frozen.datetime_complete
 
-    def add_profile(self, row: dict[str, Any]) -> None:
-        """Write one isolated timing."""
-        study = self.study(PROFILE)
-        study.add_trial(optuna.create_trial(value=row[self.spec.terms.speed], user_attrs=row))
-        self.profile.append(row)
+    def add_timing(self, timing: IsolatedTiming) -> None:
+        value = number(timing.figures, self.spec.terms.speed)
+        self.study(PROFILE).add_trial(optuna.create_trial(value=value, user_attrs=timing.attributes()))
+        self.timings.append(timing)
 
     # -- loading
 
     def _load(self, cell: Cell) -> None:
         study = self.study(cell.study_name)
         for frozen in study.get_trials(deepcopy=False):
-            attrs = frozen.user_attrs
-            if "trial" not in attrs:  # died between asking and naming: nothing of it ever ran
-                if frozen.state == TrialState.RUNNING:
-                    study.tell(frozen.number, state=TrialState.FAIL)
-                continue
-            trial = Trial(
-                attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"],
-                STATES[frozen.state], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
-                frozen.values, attrs.get("error"), frozen.datetime_start, frozen.datetime_complete,
-            )  # fmt: skip
-            if trial.state == "running":
-                trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
-            self.trials[trial.name] = trial
+            if "trial" in frozen.user_attrs:
+                trial = _read(frozen, cell)
+                if trial.state == RUNNING:
+                    trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
+                self.trials[trial.name] = trial
+            elif frozen.state == TrialState.RUNNING:  # died between its proposal and its name: nothing of it ever ran
+                study.tell(frozen.number, state=TrialState.FAIL)
 
 
-def lock(folder: Path) -> int:
-    """Hold the folder for this process (the system lets go of it if the process dies); the descriptor to close."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
+    """A trial from its record."""
+    attrs = frozen.user_attrs
+    return Trial(
+        attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"],
+        STATES[frozen.state], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
+        frozen.values, attrs.get("error"), frozen.datetime_start, frozen.datetime_complete,
+    )  # fmt: skip
+
+
+def lock(folder: StudyFolder) -> int:
+    """Hold the folder for this process (the system releases it if the process dies); the descriptor to close."""
+    descriptor = os.open(folder.path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise UserError(
-            f"{folder}: another run is working in this study folder; wait for it or choose another --name"
+            f"{folder.path}: another run is working in this study folder; wait for it or choose another --name"
         ) from None
     return descriptor
 
 
-def open_storage(folder: Path, url: str | None) -> optuna.storages.RDBStorage:
+def open_storage(folder: StudyFolder, url: str | None) -> optuna.storages.RDBStorage:
     """The Optuna storage of a study folder, or the one at `url`."""
     try:
-        return optuna.storages.RDBStorage(url or f"sqlite:///{folder.absolute() / 'study.db'}")
+        return optuna.storages.RDBStorage(url or f"sqlite:///{folder.ledger.absolute()}")
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
         reason = str(error).splitlines()[0]
-        raise UserError(f"{url or folder / 'study.db'}: the ledger cannot be opened: {reason}") from error
+        raise UserError(f"{url or folder.ledger}: the ledger cannot be opened: {reason}") from error

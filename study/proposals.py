@@ -1,4 +1,4 @@
-"""Which trial comes next: one Optuna study for each cell, all cells in step; then the confirm phase's repeats."""
+"""Which trial comes next: one Optuna study per cell, all cells in step; then the repeats of the confirm phase."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
-import optuna
+from optuna.samplers import BaseSampler
 
 from record import figures
+from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
 from record.pareto import pareto_mask
-from study.ledger import Cell, Ledger, Trial, cells
+from study import search
+from study.cells import Cell, cells
+from study.ledger import Ledger, Trial, number
+from study.search import Problem
 
 
 class Proposals(Protocol):
@@ -23,15 +27,13 @@ class Proposals(Protocol):
     def done(self) -> bool: ...
 
 
-def sampler(ledger: Ledger, cell: Cell) -> optuna.samplers.BaseSampler:
-    """TPE seeded by the study's seed, the cell and the trial's number: what it proposes follows from the record alone.
-
-    The first half of a cell's trials (10 at most) is random: TPE needs something to learn from.
-    """
-    number = len(ledger.of(cell))
-    seed = np.random.SeedSequence([ledger.spec.seed, cells(ledger.spec).index(cell), number]).generate_state(1)[0]
-    start = min(10, max(1, ledger.spec.trials // 2))
-    return optuna.samplers.TPESampler(multivariate=True, n_startup_trials=start, seed=int(seed))
+def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
+    """The sampler of the cell's next proposal, which follows from the record alone."""
+    spec = ledger.spec
+    problem = Problem.of(spec, cell, len(ledger.of(cell)))
+    if spec.sampler is None:
+        return search.build(search.DEFAULT, {}, problem)
+    return search.build(spec.sampler.name, spec.sampler.options, problem)
 
 
 class SearchProposals:
@@ -40,7 +42,7 @@ class SearchProposals:
     def __init__(self, ledger: Ledger, deadline: float | None = None) -> None:
         """deadline: the time.monotonic() by which the search should end."""
         self.ledger, self.deadline = ledger, deadline
-        self.interrupted = deque(ledger.running("search"))
+        self.interrupted = deque(ledger.in_phase(SEARCH, RUNNING))
         self.out_of_time = False
 
     @property
@@ -48,28 +50,27 @@ class SearchProposals:
         return not self.interrupted and (self.out_of_time or self._cell() is None)
 
     def next(self) -> Trial | None:
-        if self.deadline is not None and not self._in_time():
+        if self.deadline is not None and time.monotonic() + self._mean_trial_seconds() >= self.deadline:
             self.interrupted.clear()
             self.out_of_time = True
         if self.interrupted:
             return self.interrupted.popleft()
         cell = None if self.out_of_time else self._cell()
-        return self.ledger.ask(cell, sampler(self.ledger, cell)) if cell else None
+        return self.ledger.ask(cell, build_sampler(self.ledger, cell)) if cell else None
 
     def _cell(self) -> Cell | None:
         counts = {cell: len(self.ledger.of(cell)) for cell in cells(self.ledger.spec)}
         cell = min(counts, key=lambda c: counts[c])
         return cell if counts[cell] < self.ledger.spec.trials else None
 
-    def _in_time(self) -> bool:
-        """Whether a trial as long as the average one that has run would end before the deadline."""
-        assert self.deadline is not None
-        spans = [
-            (t.finished - t.started).total_seconds()
-            for t in self.ledger.in_phase("search")
-            if t.state == "complete" and t.started and t.finished
+    def _mean_trial_seconds(self) -> float:
+        """How long the complete trials took on average; 0 before the first."""
+        durations = [
+            (trial.finished - trial.started).total_seconds()
+            for trial in self.ledger.in_phase(SEARCH, COMPLETE)
+            if trial.started and trial.finished
         ]
-        return time.monotonic() + (sum(spans) / len(spans) if spans else 0.0) < self.deadline
+        return sum(durations) / len(durations) if durations else 0.0
 
 
 class ConfirmProposals:
@@ -77,11 +78,11 @@ class ConfirmProposals:
 
     def __init__(self, ledger: Ledger, candidates: list[Trial]) -> None:
         self.ledger = ledger
-        self.interrupted = deque(ledger.running("confirm"))
-        have = {(trial.candidate, trial.seed) for trial in ledger.in_phase("confirm")}
+        self.interrupted = deque(ledger.in_phase(CONFIRM, RUNNING))
+        recorded = {(trial.candidate, trial.seed) for trial in ledger.in_phase(CONFIRM)}
         first = ledger.spec.seed + 1  # the search's own seed is not used again
         seeds = range(first, first + ledger.spec.confirm.seeds)
-        self.wanted = deque((c, seed) for seed in seeds for c in candidates if (c.name, seed) not in have)
+        self.wanted = deque((c, seed) for seed in seeds for c in candidates if (c.name, seed) not in recorded)
 
     @property
     def done(self) -> bool:
@@ -94,10 +95,10 @@ class ConfirmProposals:
 
 
 def front(ledger: Ledger, trials: list[Trial]) -> list[Trial]:
-    """The trials that no other one beats in every objective."""
+    """The complete trials that no other one dominates."""
     maximise = figures.maximise(ledger.spec.objectives)
     mask = pareto_mask(np.array([trial.values for trial in trials], dtype=float), maximise)
-    return [trial for trial, on in zip(trials, mask, strict=True) if on]
+    return [trial for trial, on_front in zip(trials, mask, strict=True) if on_front]
 
 
 def best_of_each_model(trials: list[Trial], metric: str) -> list[Trial]:
@@ -105,18 +106,19 @@ def best_of_each_model(trials: list[Trial], metric: str) -> list[Trial]:
     best: dict[str, Trial] = {}
     for trial in trials:
         other = best.get(trial.cell.entry)
-        if other is None or trial.last[metric] > other.last[metric]:
+        if other is None or number(trial.last, metric) > number(other.last, metric):
             best[trial.cell.entry] = trial
     return list(best.values())
 
 
-def candidates(ledger: Ledger, metric: str) -> list[Trial]:
-    """What the confirm phase trains again: each model's best, then the front, evenly over its accuracies."""
-    complete = [trial for trial in ledger.in_phase("search") if trial.state == "complete"]
+def candidates(ledger: Ledger) -> list[Trial]:
+    """What the confirm phase trains again: each model's best, then the front, evenly over its quality."""
+    complete = ledger.in_phase(SEARCH, COMPLETE)
     if not complete:
         return []
-    chosen = best_of_each_model(complete, metric)
-    others = sorted((t for t in front(ledger, complete) if t not in chosen), key=lambda t: t.last[metric])
-    room = min(len(others), max(0, ledger.spec.confirm.candidates - len(chosen)))
+    metric = ledger.spec.terms.validation
+    best = best_of_each_model(complete, metric)
+    others = sorted((t for t in front(ledger, complete) if t not in best), key=lambda t: number(t.last, metric))
+    room = min(len(others), max(0, ledger.spec.confirm.candidates - len(best)))
     spread: list[int] = np.linspace(len(others) - 1, 0, room).round().astype(int).tolist() if room else []
-    return chosen + [others[i] for i in spread]
+    return best + [others[i] for i in spread]

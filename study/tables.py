@@ -1,38 +1,23 @@
-"""trials.csv, epochs.csv and profile.csv, made from the ledger. The columns are a contract with analysis/ and users."""
+"""trials.csv, epochs.csv and profile.csv, made from the ledger. Their columns are a contract with analysis/ and users."""
 
 from __future__ import annotations
 
 import csv
-import os
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import models
 from record import figures
-from record.folder import StudyFolder
+from record.folder import COMPLETE, CONFIRM, SEARCH, write_whole
 from record.pareto import pareto_mask
-from study.ledger import Ledger, Trial
-from study.profile import interpolated_speed, isolated
-from study.space.schema import split_settings
-from trainables.task import config_class
-
-
-def _tested(objective: str) -> str:
-    """The column of the test split that answers to one of the validation split."""
-    return objective.replace("val_", "test_", 1) if objective.startswith("val_") else objective
-
-
-@dataclass(frozen=True)
-class DataFacts:
-    """What the tables say of the data: what was really read, and how many images the split left."""
-
-    source: str
-    train_images: int
-    validation_images: int
+from study.costs import DataFacts, interpolated_speed, trial_costs
+from study.ledger import IsolatedTiming, Ledger, Trial, number
+from study.space.schema import StudySpec, split_settings
+from trainables.task import Figures, config_class
 
 
 def write(ledger: Ledger, data: DataFacts) -> None:
@@ -40,113 +25,113 @@ def write(ledger: Ledger, data: DataFacts) -> None:
     rows = {
         figures.TRIALS: trial_rows(ledger, data),
         figures.EPOCHS: epoch_rows(ledger),
-        figures.PROFILE: profile_rows(ledger),
+        figures.PROFILE: [_timing_row(ledger, timing) for timing in ledger.timings],
     }
     for table, content in rows.items():
         columns = [figure.name for figure in figures.of(ledger.spec.task, table)]
-        _write(StudyFolder(ledger.folder).table(table), content, columns)
+        _write(ledger.folder.table(table), content, columns)
 
 
-def trial_rows(ledger: Ledger, data: DataFacts) -> list[dict[str, Any]]:
-    """One row a trial, in the order in which they began."""
+def trial_rows(ledger: Ledger, data: DataFacts) -> list[Figures]:
+    """One row per trial, in the order in which they started."""
     rows = [_trial_row(ledger, trial, data) for trial in _in_order(ledger)]
-    for phase in ("search", "confirm"):
-        for row, on_front in zip(*_with_front(ledger, [r for r in rows if r["phase"] == phase], phase), strict=True):
-            row["pareto"] = on_front
+    objectives = ledger.spec.objectives
+    for phase, columns in ((SEARCH, objectives), (CONFIRM, _tested(ledger.spec))):
+        _mark_front([row for row in rows if row["phase"] == phase], columns, figures.maximise(objectives))
     return rows
 
 
+def _tested(spec: StudySpec) -> list[str]:
+    """The columns that hold the objectives of a confirmed trial: those of the test split, if they have one."""
+    columns = {spec.terms.validation: spec.terms.tested, "val_loss": "test_loss"}
+    return [columns.get(objective, objective) for objective in spec.objectives]
+
+
 def _in_order(ledger: Ledger) -> list[Trial]:
-    return sorted(ledger.trials.values(), key=lambda t: (t.cell.phase != "search", t.started, t.name))
+    return sorted(ledger.trials.values(), key=lambda t: (t.cell.phase != SEARCH, t.started, t.name))
 
 
-def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, Any]:
-    entry = ledger.spec.models[trial.cell.entry]
+def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> Figures:
+    entry, task = ledger.spec.models[trial.cell.entry], ledger.spec.task
     settings = ledger.settings(trial)
     training, options = split_settings(ledger.spec, settings)
-    config = vars(config_class(ledger.spec.task)(**training)) | asdict(models.config_class(entry.model)(**options))
-    epochs = len(trial.rows)
-    of_epochs = {f.name for f in figures.of(ledger.spec.task, figures.EPOCHS)} - set(
-        figures.of_trials(ledger.spec.task)
-    )
-    last = {key: value for key, value in trial.last.items() if figures.contended(key) not in of_epochs}
-    contended = {
-        f"contended_{name}_per_epoch": sum(row[name] for row in trial.rows) / epochs
+    config = vars(config_class(task)(**training)) | asdict(models.config_class(entry.model)(**options))
+    row: Figures = {f.name: config.get(f.name) for f in figures.of(task) if f.setting} | settings
+    row |= {
+        "trial": trial.name,
+        "model": trial.cell.entry,
+        "phase": trial.cell.phase,
+        "state": trial.state,
+        "seed": trial.seed,
+        "data": data.source,
+        "weights": models.describe_weights(entry.model, entry.weights, **options),
+        "train_size": config["train_size"] or data.train,
+        "epochs": len(trial.rows),
+        "epoch_budget": trial.epochs,
+        "candidate": trial.candidate,
+        "cell": trial.cell.name,
+        "started": trial.started.isoformat(timespec="seconds") if trial.started else None,
+        "finished": trial.finished.isoformat(timespec="seconds") if trial.finished else None,
+        "error": trial.error,
+    }
+    if trial.rows:
+        row |= _reached(trial, task)
+        row |= trial_costs(ledger, trial, data)
+    return row
+
+
+def _reached(trial: Trial, task: str) -> Figures:
+    """The figures of the last row that a trial has too, and what its epochs took beside other trials."""
+    columns = {table: {f.name for f in figures.of(task, table)} for table in (figures.TRIALS, figures.EPOCHS)}
+    of_epochs = columns[figures.EPOCHS] - columns[figures.TRIALS]
+    last = {name: value for name, value in trial.last.items() if figures.contended(name) not in of_epochs}
+    means = {
+        f"{figures.contended(name)}_per_epoch": sum(number(row, name) for row in trial.rows) / len(trial.rows)
         for name in ("train_seconds", "eval_seconds")
-        if epochs
     }
-    return (
-        {f.name: config.get(f.name) for f in figures.of(ledger.spec.task) if f.setting}
-        | settings
-        | {
-            "trial": trial.name,
-            "model": trial.cell.entry,
-            "phase": trial.cell.phase,
-            "state": trial.state,
-            "seed": trial.seed,
-            "data": data.source,
-            "weights": models.describe_weights(entry.model, entry.weights, **options),
-            "train_size": config["train_size"] or data.train_images,
-            "epochs": epochs,
-            "epoch_budget": trial.epochs,
-            "candidate": trial.candidate,
-            "cell": trial.cell.name,
-            "started": trial.started and trial.started.isoformat(timespec="seconds"),
-            "finished": trial.finished and trial.finished.isoformat(timespec="seconds"),
-            "error": trial.error,
-        }
-        | last
-        | contended
-        | (isolated(ledger, trial, data.train_images, data.validation_images) if epochs else {})
-    )
+    return last | means
 
 
-def _with_front(ledger: Ledger, rows: list[dict[str, Any]], phase: str) -> tuple[list[dict[str, Any]], Sequence[bool]]:
-    """The phase's complete rows, and which of them are on the front; a confirmed candidate counts by its means."""
-    rows = [row for row in rows if row["state"] == "complete"]
-    names = [_tested(o) for o in ledger.spec.objectives]
-    columns = names if phase == "confirm" else ledger.spec.objectives
-    groups = [row["candidate"] or row["trial"] for row in rows]
-    points = {
-        group: [_mean([row.get(c) for row, g in zip(rows, groups, strict=True) if g == group]) for c in columns]
-        for group in dict.fromkeys(groups)
-    }
-    maximise = figures.maximise(ledger.spec.objectives)
-    mask = pareto_mask(np.array(list(points.values()), dtype=float).reshape(len(points), len(columns)), maximise)
-    on_front = dict(zip(points, (bool(value) for value in mask), strict=True))
-    return rows, [on_front[group] for group in groups]
+def _mark_front(rows: Sequence[Figures], columns: Sequence[str], maximise: Sequence[bool]) -> None:
+    """Set `pareto` of the complete rows. The repeats of a candidate count by their means."""
+    repeats: defaultdict[object, list[Figures]] = defaultdict(list)
+    for row in rows:
+        if row["state"] == COMPLETE:
+            repeats[row["candidate"] or row["trial"]].append(row)
+    points = [[_mean(group, column) for column in columns] for group in repeats.values()]
+    for group, on_front in zip(repeats.values(), pareto_mask(points, maximise), strict=True):
+        for row in group:
+            row["pareto"] = bool(on_front)
 
 
-def _mean(values: list[float | None]) -> float:
-    return float(np.mean([np.nan if value is None else value for value in values]))
+def _mean(rows: Sequence[Figures], column: str) -> float:
+    """NaN where a row has no such figure."""
+    return float(np.mean([np.nan if row.get(column) is None else number(row, column) for row in rows]))
 
 
-def epoch_rows(ledger: Ledger) -> list[dict[str, Any]]:
-    """One row a trial and epoch."""
-    return [
-        {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
-        | {figures.contended(key): value for key, value in row.items()}
-        for trial in _in_order(ledger)
-        for row in trial.rows
-    ]
+def epoch_rows(ledger: Ledger) -> list[Figures]:
+    """One row per trial and epoch."""
+    rows: list[Figures] = []
+    for trial in _in_order(ledger):
+        which: Figures = {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
+        rows += [which | {figures.contended(name): value for name, value in row.items()} for row in trial.rows]
+    return rows
 
 
-def profile_rows(ledger: Ledger) -> list[dict[str, Any]]:
-    """One row a timing: its settings and its figures, and the speed that the search had interpolated there."""
-    interpolated = ledger.spec.terms.interpolated_speed
-    return [
-        {"model": row["model"], "phase": row["phase"]} | row["settings"]
-        | {key: value for key, value in row.items() if key not in ("point", "settings")}
-        | {interpolated: interpolated_speed(ledger, row)}
-        for row in ledger.profile
-    ]  # fmt: skip
+def _timing_row(ledger: Ledger, timing: IsolatedTiming) -> Figures:
+    """One timing: its settings, its figures, and the speed that the search had interpolated there."""
+    row: Figures = {"model": timing.model, "phase": timing.phase}
+    row |= timing.settings
+    return row | timing.figures | {ledger.spec.terms.interpolated_speed: interpolated_speed(ledger, timing)}
 
 
-def _write(path: Path, rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
-    header = list(dict.fromkeys([*columns, *(key for row in rows for key in row)]))
-    partial = path.with_suffix(".csv.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, header)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+def _write(path: Path, rows: Sequence[Figures], columns: Sequence[str]) -> None:
+    header = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+
+    def write(partial: Path) -> None:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, header)
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_whole(path, write)

@@ -1,30 +1,31 @@
-"""What a person sees while a study runs: a live table in a terminal, plain lines where there is none."""
+"""What a person sees while a study runs: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import datetime
 import time
 from collections import Counter
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from record.folder import COMPLETE, FAILED, PRUNED, RUNNING
+from study.costs import setting_costs
 from study.ledger import Ledger, Trial
-from study.profile import costs
 from study.proposals import best_of_each_model, front
+from study.space.schema import Scalar
 
 
 class View:
-    """A context in which `changed` may be called for each trial that begins, gets a row or ends."""
+    """A context in which `changed` may be called for each trial that starts, gets a row or ends."""
 
-    def __init__(self, console: Console, ledger: Ledger, phase: str, metric: str, total_trials: int) -> None:
-        self.console, self.ledger, self.phase, self.metric = console, ledger, phase, metric
-        self.total = total_trials
-        self.begun = time.monotonic()
-        self.epochs_before = self._epochs()
+    def __init__(self, console: Console, ledger: Ledger, phase: str, total_trials: int) -> None:
+        self.console, self.ledger, self.phase, self.total = console, ledger, phase, total_trials
+        self.metric = ledger.spec.terms.validation
+        self.started = time.monotonic()
+        self.done_at_start = self._trials_done()
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> View:
@@ -32,18 +33,18 @@ class View:
             self.live.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self.live.stop()
 
     def changed(self, trial: Trial) -> None:
-        """Say so in a line, except for the epochs in between."""
-        if trial.state == "running" and trial.rows:
+        """Print a line for a trial that starts or ends; the epochs in between get none."""
+        if trial.state == RUNNING and trial.rows:
             return
-        ended = sum(t.state != "running" for t in self.ledger.in_phase(self.phase))
+        ended = sum(t.state != RUNNING for t in self.ledger.in_phase(self.phase))
         line = f"{datetime.datetime.now():%H:%M:%S} [{ended}/{self.total}] {trial.name} {trial.state}"
-        if trial.state == "running":
-            line += " " + ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items())
+        if trial.state == RUNNING:
+            line += f" {_settings(trial)}"
         elif trial.error:
             line += f": {trial.error}"
         else:
@@ -53,44 +54,44 @@ class View:
     def render(self) -> Group:
         trials = self.ledger.in_phase(self.phase)
         states = Counter(trial.state for trial in trials)
-        counts = ", ".join(f"{states[s]} {s}" for s in ("complete", "running", "pruned", "failed") if states[s])
-        head = Text(f"{self.phase}: {len(trials)}/{self.total} trials begun ({counts}); {self._expected_end()}")
-        complete = [trial for trial in trials if trial.state == "complete"]
-        on_front = {trial.name for trial in front(self.ledger, complete)} if complete else set()
+        counts = ", ".join(f"{states[s]} {s}" for s in (COMPLETE, RUNNING, PRUNED, FAILED) if states[s])
+        head = f"{self.phase}: {len(trials)}/{self.total} trials started ({counts}); {self._expected_end()}"
+        return Group(Text(head), self._table(self.ledger.in_phase(self.phase, COMPLETE)))
+
+    def _table(self, complete: list[Trial]) -> Table:
         speed = self.ledger.spec.terms.speed
-        table = Table(
-            "model",
-            self.metric,
-            "best trial",
-            "settings",
-            f"{speed.removeprefix('inference_').replace('_per_second', '/s')} alone",
-            "on the front",
-        )
+        unit = speed.removeprefix("inference_").replace("_per_second", "/s")
+        table = Table("model", self.metric, "best trial", "settings", f"{unit} alone", "on the front")
+        on_front = Counter(trial.cell.entry for trial in front(self.ledger, complete)) if complete else Counter()
         for trial in best_of_each_model(complete, self.metric):
-            figures = costs(self.ledger, trial.cell.entry, self.ledger.settings(trial), trial.cell.phase)
-            fronts = sum(t.name in on_front and t.cell.entry == trial.cell.entry for t in complete)
+            entry = trial.cell.entry
+            costs = setting_costs(self.ledger, entry, self.ledger.settings(trial), self.phase)
             table.add_row(
-                trial.cell.entry,
+                entry,
                 f"{trial.last[self.metric]:.4f}",
                 trial.name,
-                ", ".join(f"{k}={_short(v)}" for k, v in trial.params.items()),
-                f"{figures[speed]:,.0f}" if figures else "not timed",
-                str(fronts),
+                _settings(trial),
+                f"{costs[speed]:,.0f}" if costs else "not timed",
+                str(on_front[entry]),
             )
-        return Group(head, table)
+        return table
 
-    def _epochs(self) -> float:
-        """Epochs that are behind; those that a stopped trial was spared count too."""
+    def _trials_done(self) -> float:
+        """Trials done so far, running ones by their share of epochs; epochs saved by early stopping count as done."""
         trials = self.ledger.in_phase(self.phase)
-        return sum(len(t.rows) / t.epochs if t.state == "running" else 1.0 for t in trials)
+        return sum(len(t.rows) / t.epochs if t.state == RUNNING else 1.0 for t in trials)
 
     def _expected_end(self) -> str:
-        done = self._epochs()
-        if done <= self.epochs_before:
+        done = self._trials_done()
+        if done <= self.done_at_start:
             return "expected end: not known before the first epoch"
-        left = (time.monotonic() - self.begun) * (self.total - done) / (done - self.epochs_before)
-        return f"expected end {datetime.datetime.now() + datetime.timedelta(seconds=left):%H:%M:%S}"
+        seconds = (time.monotonic() - self.started) * (self.total - done) / (done - self.done_at_start)
+        return f"expected end {datetime.datetime.now() + datetime.timedelta(seconds=seconds):%H:%M:%S}"
 
 
-def _short(value: Any) -> str:
+def _settings(trial: Trial) -> str:
+    return ", ".join(f"{name}={_short(value)}" for name, value in trial.params.items())
+
+
+def _short(value: Scalar) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

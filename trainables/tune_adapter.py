@@ -1,16 +1,12 @@
-"""The thin Ray Tune Trainable around an epoch loop: resets, checkpoints, and failures as rows.
-
-A trial's config (made by study/tuning.py) holds: trial, task, model, options, weights, training (the fields of the
-task's Config), cpus, gpus, folder (of the study, absolute), checkpoint_seconds, rows_recorded, test (evaluate the test
-split after the last epoch).
-"""
+"""The thin Ray Tune Trainable around an epoch loop: resets, checkpoints, and failures as rows."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sized
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 import ray._raylet
@@ -23,6 +19,15 @@ from record.errors import one_line
 from record.folder import StudyFolder
 from trainables import device as hardware
 from trainables import task as tasks
+from trainables.task import Figures, Loop
+from trainables.trial_config import TrialConfig
+
+
+class DataRefs(NamedTuple):
+    """Where the data lie in Ray's object store; the test split is fetched by trials that test only."""
+
+    search: ray.ObjectRef[Any]
+    test: ray.ObjectRef[Any]
 
 
 class StudyTrial(tune.Trainable):
@@ -32,76 +37,95 @@ class StudyTrial(tune.Trainable):
     reason; only the death of the worker itself reaches Tune, which starts the trial again elsewhere.
     """
 
-    def setup(self, config: dict[str, Any], data: dict[str, ray.ObjectRef]) -> None:  # type: ignore[override]
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.data: DataRefs | None = None
+        self.training: _Training | None = None
+        super().__init__(*args, **options)  # which calls `setup`
+
+    def setup(self, config: dict[str, Any], data: DataRefs) -> None:  # type: ignore[override]
         self.data = data
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.loop: Any = None  # free the last trial's memory before the next model is built
+        assert self.data is not None
+        self.training = None  # free the last trial's memory before the next model is built
         torch.cuda.empty_cache()  # for the other trials on the same GPU; does nothing where there is none
-        self.settings = new_config
-        self.rows: list[dict[str, Any]] = []
-        self.unsaved = False
-        self.saved_at = time.monotonic()
-        self.replayed = new_config["rows_recorded"]
+        self.training = _Training(TrialConfig(**new_config), self.data)
         return True
 
     def step(self) -> dict[str, Any]:
-        begin = time.perf_counter()
-        # The dashboard and `ps` list workers by this title. (An actor's repr is asked once, but workers are reused.)
-        ray._raylet.setproctitle(f"ray::{self.settings['trial']}")  # type: ignore[attr-defined]
+        assert self.training is not None
+        started = time.perf_counter()
+        # The dashboard and `ps` list workers by this title. (An actor's repr is taken once, but workers are reused.)
+        ray._raylet.setproctitle(f"ray::{self.training.config.trial}")  # type: ignore[attr-defined]
         try:
-            if self.loop is None:
-                self._start()
-            if self.replayed < len(self.rows):  # rows that were saved with a checkpoint but never recorded
-                row = self.rows[self.replayed]
-            else:
-                row = self._epoch()
-            self.replayed += 1
+            row = self.training.next_row()
         except Exception as error:
-            return {"row": {"error": _reason(error)}, "step_seconds": time.perf_counter() - begin}
-        return {"row": row, "step_seconds": time.perf_counter() - begin}
+            row = {"error": _reason(error)}
+        return {"row": row, "step_seconds": time.perf_counter() - started}
 
     def cleanup(self) -> None:
         """Called when the worker stops: a study that is interrupted keeps every epoch that was computed."""
-        if self.unsaved and self.loop is not None:
-            self._save()
+        if self.training is not None:
+            self.training.save()
 
-    def _start(self) -> None:
-        config = self.settings
-        task = tasks.named(config["task"])
-        torch.set_num_threads(max(1, int(config["cpus"])))
-        device = hardware.pick(config["gpus"])
-        if device.type == "cuda" and 0 < config["gpus"] < 1:
-            torch.cuda.set_per_process_memory_fraction(config["gpus"], device)
-        training = task.Config(**config["training"])
-        data = ray.get(self.data["search"])
-        self.loop = task.Loop(training, config["model"], config["options"], config["weights"], data, device)
-        path = self._folder().checkpoint(config["trial"])
-        if path.exists():
-            state = contents.read_checkpoint(path, partial(torch.load, map_location=device, weights_only=True))
-            self.loop.load_state_dict(state.loop)
-            self.rows = state.rows
 
-    def _epoch(self) -> dict[str, Any]:
-        row: dict[str, Any] = self.loop.run_epoch()
-        last = self.loop.epoch >= self.loop.config.epochs
-        if last and self.settings["test"]:
-            row |= self.loop.test(ray.get(self.data["test"]), self._folder(), self.settings["trial"])
-        self.rows.append(row)
-        self.unsaved = True
-        if last or time.monotonic() - self.saved_at >= self.settings["checkpoint_seconds"]:
-            self._save()
+class _Training:
+    """One trial in its worker: its loop, its rows, and its checkpoint."""
+
+    def __init__(self, config: TrialConfig, data: DataRefs) -> None:
+        self.config, self.data = config, data
+        self.checkpoint = StudyFolder(Path(config.folder)).checkpoint(config.trial)
+        self.loop: Loop[Sized] | None = None  # built with the first row, where its failure is recorded
+        self.rows: list[Figures] = []
+        self.reported = config.rows_recorded
+        self.unsaved = False
+        self.saved_at = time.monotonic()
+
+    def next_row(self) -> Figures:
+        """The row of the next epoch; rows that a checkpoint holds but the ledger does not come first."""
+        if self.loop is None:
+            self.loop = self._start()
+        # Where the ledger is ahead of the checkpoint, the epochs in between are computed and recorded once more.
+        row = self.rows[self.reported] if self.reported < len(self.rows) else self._run_epoch(self.loop)
+        self.reported += 1
         return row
 
-    def _folder(self) -> StudyFolder:
-        return StudyFolder(Path(self.settings["folder"]))
+    def _start(self) -> Loop[Sized]:
+        config = self.config
+        task = tasks.named(config.task)
+        torch.set_num_threads(max(1, int(config.cpus)))
+        device = hardware.pick(config.gpus)
+        if device.type == "cuda" and 0 < config.gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(config.gpus, device)
+        data = ray.get(self.data.search)
+        training = task.Config(**config.training)
+        loop = task.Loop(training, config.model, config.options, config.weights, data, device)
+        if self.checkpoint.exists():
+            load = partial(torch.load, map_location=device, weights_only=True)
+            state = contents.read_checkpoint(self.checkpoint, load)
+            loop.load_state_dict(state.loop)
+            self.rows = state.rows
+        return loop
 
-    def _save(self) -> None:
+    def _run_epoch(self, loop: Loop[Sized]) -> Figures:
+        row = loop.run_epoch()
+        is_last = loop.epoch >= int(self.config.training["epochs"])
+        if is_last and self.config.test:
+            test = ray.get(self.data.test)
+            row |= loop.test(test, StudyFolder(Path(self.config.folder)), self.config.trial)
+        self.rows.append(row)
+        self.unsaved = True
+        if is_last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
+            self.save()
+        return row
+
+    def save(self) -> None:
         """Write the loop and its rows in one atomic step; a full disk costs the checkpoint, not the trial."""
-        path = self._folder().checkpoint(self.settings["trial"])
+        if self.loop is None or not self.unsaved:
+            return
         try:
-            contents.write_checkpoint(path, Checkpoint(self.loop.state_dict(), self.rows), torch.save)
+            contents.write_checkpoint(self.checkpoint, Checkpoint(self.loop.state_dict(), self.rows), torch.save)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
             self.rows[-1]["note"] = f"checkpoint not written: {_reason(error)}"
         self.unsaved = False

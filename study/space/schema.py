@@ -124,6 +124,18 @@ class Data(BaseModel):
     name: str
 
 
+class Sampler(BaseModel):
+    """A search algorithm; every key besides `name` is an option of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
 class EarlyStopping(Strict):
     """Successive halving inside a stratum; see study/early_stopping.py."""
 
@@ -151,6 +163,7 @@ class StudySpec(Strict):
     phases: list[Literal["profile", "search", "confirm"]] = Field(["profile", "search", "confirm"], min_length=1)
     trials: int = Field(8, ge=1)  # a cell
     seed: int = Field(0, ge=0)
+    sampler: Sampler | None = None  # None: study/search/tpe.py
     time_budget: str | None = None
     checkpoint_seconds: float = Field(60.0, ge=0)
     early_stopping: EarlyStopping | None = EarlyStopping()

@@ -8,8 +8,9 @@ import optuna
 import pytest
 
 from record.errors import UserError
-from study.ledger import Cell, Ledger, cells
-from study.proposals import ConfirmProposals, SearchProposals, candidates, front, sampler
+from study.cells import Cell, cells
+from study.ledger import Ledger
+from study.proposals import ConfirmProposals, SearchProposals, build_sampler, candidates, front
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 
@@ -42,7 +43,7 @@ def complete(ledger: Ledger, trial, accuracy: float, seconds: float = 1.0) -> No
 def test_all_that_happened_is_there_when_the_ledger_is_opened_again(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         cell = cells(spec)[0]
-        done, stopped, broken, running = (ledger.ask(cell, sampler(ledger, cell)) for _ in range(4))
+        done, stopped, broken, running = (ledger.ask(cell, build_sampler(ledger, cell)) for _ in range(4))
         complete(ledger, done, 0.9)
         ledger.record(stopped, row(1, 0.1))
         ledger.finish(stopped, "pruned")
@@ -51,7 +52,7 @@ def test_all_that_happened_is_there_when_the_ledger_is_opened_again(tmp_path: Pa
         before = {t.name: (t.state, t.rows, t.params, t.values, t.error) for t in ledger.trials.values()}
     with Ledger(tmp_path, spec) as again:
         assert {t.name: (t.state, t.rows, t.params, t.values, t.error) for t in again.trials.values()} == before
-        [left] = again.running("search")
+        [left] = again.in_phase("search", "running")
         assert left.name == running.name
         again.record(left, row(2))
         again.finish(left, "complete", [0.5, 1.0])
@@ -60,7 +61,7 @@ def test_all_that_happened_is_there_when_the_ledger_is_opened_again(tmp_path: Pa
 def test_optuna_sees_one_study_a_cell_and_only_complete_trials_on_its_front(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         cell = cells(spec)[0]
-        first, second = (ledger.ask(cell, sampler(ledger, cell)) for _ in range(2))
+        first, second = (ledger.ask(cell, build_sampler(ledger, cell)) for _ in range(2))
         complete(ledger, first, 0.9)
         ledger.record(second, row(1, 0.99))
         ledger.finish(second, "pruned")
@@ -75,7 +76,7 @@ def test_optuna_sees_one_study_a_cell_and_only_complete_trials_on_its_front(tmp_
 def test_a_row_that_comes_twice_is_kept_once(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         cell = cells(spec)[0]
-        trial = ledger.ask(cell, sampler(ledger, cell))
+        trial = ledger.ask(cell, build_sampler(ledger, cell))
         for epoch in (1, 2, 1, 2):
             ledger.record(trial, row(epoch))
         assert [r["epoch"] for r in trial.rows] == [1, 2]
@@ -100,7 +101,7 @@ def test_only_one_process_at_a_time_may_write_a_study(tmp_path: Path, spec: Stud
 
 
 def test_a_ledger_that_cannot_be_opened_is_one_line(tmp_path: Path, spec: StudySpec) -> None:
-    (tmp_path / "study.db").write_bytes(b"this is no database" * 100)
+    (tmp_path / "study.db").write_bytes(b"this is not a database" * 100)
     with pytest.raises(UserError, match=r"study\.db"):
         Ledger(tmp_path, spec)
 
@@ -169,16 +170,16 @@ def test_the_best_of_each_model_and_the_front_are_confirmed_with_seeds_of_their_
     with Ledger(tmp_path, spec) as ledger:
         vit, resnet = Cell("scratch_vit", (("train_size", 100),)), Cell("resnet18")
         for cell, accuracy, seconds in ((vit, 0.9, 9.0), (vit, 0.5, 1.0), (vit, 0.4, 5.0), (resnet, 0.3, 8.0)):
-            complete(ledger, ledger.ask(cell, sampler(ledger, cell)), accuracy, seconds)
+            complete(ledger, ledger.ask(cell, build_sampler(ledger, cell)), accuracy, seconds)
         complete_trials = list(ledger.trials.values())
         assert [t.values for t in front(ledger, complete_trials)] == [[0.9, 9.0], [0.5, 1.0]]
         # Two are allowed: resnet18's best is one although it is on no front.
-        assert [t.values[0] for t in candidates(ledger, "val_accuracy")] == [0.9, 0.3]
+        assert [t.values[0] for t in candidates(ledger)] == [0.9, 0.3]
         wider = spec.model_copy(update={"confirm": spec.confirm.model_copy(update={"candidates": 3})})
         ledger.spec = wider
-        assert [t.values[0] for t in candidates(ledger, "val_accuracy")] == [0.9, 0.3, 0.5]
+        assert [t.values[0] for t in candidates(ledger)] == [0.9, 0.3, 0.5]
         ledger.spec = spec
-        proposals = ConfirmProposals(ledger, candidates(ledger, "val_accuracy"))
+        proposals = ConfirmProposals(ledger, candidates(ledger))
         repeats = []
         while not proposals.done:
             repeats.append(proposals.next())
@@ -190,4 +191,4 @@ def test_the_best_of_each_model_and_the_front_are_confirmed_with_seeds_of_their_
             ("resnet18-000", 2),
         ]
         assert repeats[0].params == best.params and repeats[0].seed != best.seed
-        assert ConfirmProposals(ledger, candidates(ledger, "val_accuracy")).wanted == type(proposals.wanted)()
+        assert ConfirmProposals(ledger, candidates(ledger)).wanted == type(proposals.wanted)()

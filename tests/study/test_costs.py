@@ -1,4 +1,4 @@
-"""The profile's grid, interpolation between its points, and who may use which timing."""
+"""The grid of timings, interpolation between its points, and which trial may use which timing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from record.errors import UserError
-from study.ledger import Cell, Ledger, Trial
-from study.profile import check_grid, costs, grid, interpolated_speed, isolated, monotone, speed_dimensions, undisturbed
+from study.cells import Cell
+from study.costs import (
+    DataFacts,
+    check_grid,
+    grid,
+    interpolated_speed,
+    monotone,
+    setting_costs,
+    speed_dimensions,
+    trial_costs,
+)
+from study.ledger import IsolatedTiming, Ledger, Trial
 from study.space.reading import resolve
+from trainables.task import Figures
 
 SPACE: dict[str, Any] = {
     "description": "x",
@@ -43,21 +54,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def timing(ledger: Ledger, point: dict[str, Any], speed: float, phase: str = "profile") -> None:
-    ledger.add_profile(
-        {
-            "model": "vit_tome",
-            "phase": phase,
-            "point": point,
-            "settings": point,
-            "inference_images_per_second": speed,
-            "latency_ms": 1.0,
-            "train_step_seconds": 1 / speed,
-            "train_images_per_second": speed / 3,
-            "parameters": 10,
-            "gflops_per_image": 1.0,
-            "peak_memory_mb": 5.0,
-        }
-    )
+    figures: Figures = {
+        "inference_images_per_second": speed,
+        "latency_ms": 1.0,
+        "train_step_seconds": 1 / speed,
+        "train_images_per_second": speed / 3,
+        "parameters": 10,
+        "gflops_per_image": 1.0,
+        "peak_memory_mb": 5.0,
+    }
+    ledger.add_timing(IsolatedTiming("vit_tome", phase, point, point, figures))
 
 
 def test_the_grid_crosses_what_changes_the_speed_and_nothing_else(ledger: Ledger) -> None:
@@ -84,14 +90,14 @@ def test_speed_is_interpolated_along_the_range_and_exact_where_it_was_timed(ledg
 
     def speed(ratio: float, size: int, phase: str = "search") -> float:
         settings = {"tome_ratio": ratio, "image_size": size, "lr": 1.0}
-        return costs(ledger, "vit_tome", settings, phase)["inference_images_per_second"]
+        return setting_costs(ledger, "vit_tome", settings, phase)["inference_images_per_second"]
 
     assert speed(0.2, 32) == pytest.approx(150) and speed(0.2, 64) == pytest.approx(37.5)
     assert speed(0.4, 32) == 200 and speed(0.6, 32) == pytest.approx(210)
     # What the confirm phase times is its own: the search's figures, told to Optuna, do not move under it.
     timing(ledger, {"tome_ratio": 0.2, "image_size": 32}, 170.0, phase="confirm")
     assert speed(0.2, 32) == pytest.approx(150) and speed(0.2, 32, "confirm") == 170
-    assert costs(ledger, "resnet18", {}, "search") == {}
+    assert setting_costs(ledger, "resnet18", {}, "search") == {}
 
 
 def test_a_confirmed_setting_knows_what_was_interpolated_for_it(ledger: Ledger) -> None:
@@ -100,33 +106,7 @@ def test_a_confirmed_setting_knows_what_was_interpolated_for_it(ledger: Ledger) 
     timing(ledger, {"tome_ratio": 0.2, "image_size": 32}, 160.0, phase="confirm")
     timing(ledger, {"tome_ratio": 0.4, "image_size": 32}, 190.0, phase="confirm")
     # Between two points: 150, whatever was timed since. At a point of the grid nothing is interpolated.
-    assert [interpolated_speed(ledger, row) for row in ledger.profile] == [None, None, pytest.approx(150.0), None]
-
-
-@pytest.mark.parametrize(
-    ("attempts", "median", "busy"),
-    [
-        ([(1.0, 0.02, 0.0, 0)], 1.0, None),  # undisturbed: timed once
-        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.05, 0)], 2.0, None),
-        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.3, 0), (3.0, 0.02, 0.4, 0)], 2.0, "other processes took 30%"),
-        ([(1.0, 0.02, 0.0, 2), (2.0, 0.02, 0.0, 0)], 2.0, None),
-        ([(1.0, 0.02, 0.0, 1), (2.0, 0.02, 0.0, 2), (3.0, 0.02, 0.2, 1)], 1.0, "1 other processes were on the GPU"),
-        ([(1.0, 0.15, 0.0, 0)], 1.0, "quartiles are 15% apart"),
-    ],
-)
-def test_a_timing_beside_which_something_ran_is_repeated_and_says_so_if_that_did_not_help(
-    attempts: list[tuple[float, float, float, int]], median: float, busy: str | None
-) -> None:
-    left = iter(attempts)
-
-    def attempt() -> tuple[dict[str, Any], float, int]:
-        median, spread, share, on_gpu = next(left)
-        return {"median": median, "spread": spread}, share, on_gpu
-
-    row = undisturbed(attempt)
-    assert list(left) == []
-    assert row["median"] == median
-    assert row["busy"] is None if busy is None else busy in row["busy"]
+    assert [interpolated_speed(ledger, timing) for timing in ledger.timings] == [None, None, pytest.approx(150.0), None]
 
 
 def test_training_costs_follow_from_the_step_the_size_and_the_epochs(ledger: Ledger) -> None:
@@ -134,11 +114,12 @@ def test_training_costs_follow_from_the_step_the_size_and_the_epochs(ledger: Led
         timing(ledger, {"tome_ratio": 0.0, "image_size": size}, 50.0)
     settings = {"tome_ratio": 0.0, "image_size": 32, "lr": 0.1, "train_size": 200}
     trial = Trial("t", Cell("vit_tome"), settings, 0, epochs=3)
-    figures = isolated(ledger, trial, train_images=1000, validation_images=100)
-    assert figures["train_seconds"] == pytest.approx(0.02 * 4 * 3)  # 4 steps of 64 images, 3 epochs
-    assert figures["eval_seconds"] == pytest.approx(100 / 50 * 3)
+    data = DataFacts("digits", train=1000, validation=100, test=100)
+    costs = trial_costs(ledger, trial, data)
+    assert costs["train_seconds"] == pytest.approx(0.02 * 4 * 3)  # 4 steps of 64 images, 3 epochs
+    assert costs["eval_seconds"] == pytest.approx(100 / 50 * 3)
     trial.rows = [{"epoch": 1}]
-    assert isolated(ledger, trial, 1000, 100)["train_seconds"] == pytest.approx(0.02 * 4)  # it ran one epoch only
+    assert trial_costs(ledger, trial, data)["train_seconds"] == pytest.approx(0.02 * 4)  # it ran one epoch only
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=8))
@@ -148,5 +129,5 @@ def test_interpolated_speeds_never_turn_back(values: list[float]) -> None:
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=8))
-def test_what_is_monotone_already_is_left_alone(values: list[float]) -> None:
+def test_monotone_values_stay_as_they_are(values: list[float]) -> None:
     assert monotone(sorted(values)).tolist() == pytest.approx(sorted(values))

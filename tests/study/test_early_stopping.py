@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study.cells import Cell
 from study.early_stopping import is_out, is_rung, should_stop
-from study.ledger import Cell, Trial
+from study.ledger import Trial
 from study.space.schema import EarlyStopping
 
 RULE = EarlyStopping(grace_epochs=2, reduction_factor=3)

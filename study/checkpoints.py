@@ -1,0 +1,17 @@
+"""Which checkpoints stay in the study folder: what resume and export need, and no more."""
+
+from __future__ import annotations
+
+from record.folder import COMPLETE, FAILED, PRUNED, SEARCH
+from study.ledger import Ledger
+from study.proposals import candidates
+
+
+def remove_unneeded(ledger: Ledger) -> None:
+    """Remove the checkpoints of trials that are stopped, failed, or complete and not a candidate of the confirm phase."""
+    needed = {trial.name for trial in candidates(ledger)}
+    for path in ledger.folder.checkpoints.glob("*.pt"):  # the few that are left, not every trial
+        trial = ledger.trials[path.stem]
+        beaten = trial.state == COMPLETE and trial.cell.phase == SEARCH and trial.name not in needed
+        if beaten or trial.state in (PRUNED, FAILED):
+            path.unlink(missing_ok=True)

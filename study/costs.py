@@ -1,0 +1,131 @@
+"""What a setting and a trial cost with the hardware to themselves, from the timings of the profile phase.
+
+Speed does not depend on the learning rate, so a trial's speed is read from a grid of timings by interpolation, and
+trials that share the hardware cannot contaminate it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+import models
+from record import figures
+from record.errors import UserError
+from record.folder import PROFILE, SEARCH
+from record.settings import costs_time
+from study.ledger import IsolatedTiming, Ledger, Trial, number
+from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec, split_settings
+from trainables import task as tasks
+from trainables.task import config_class
+
+GRID_POINTS = 5  # of a ranged dimension
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was really read, and the number of examples in each split."""
+
+    source: str
+    train: int
+    validation: int
+    test: int
+
+
+def speed_dimensions(entry: ModelEntry) -> list[str]:
+    """The dimensions of an entry that change its speed, as the Configs of its model and its task say."""
+    timed = costs_time(models.config_class(entry.model)) | costs_time(config_class(models.task(entry.model)))
+    return [name for name in (*entry.search, *entry.factors) if name in timed]
+
+
+def grid(entry: ModelEntry) -> list[dict[str, Scalar]]:
+    """The settings at which an entry is timed: each choice, and five points of a range."""
+    names = speed_dimensions(entry)
+    axes = [_axis(entry.search.get(name) or entry.factors[name]) for name in names]
+    return [dict(zip(names, point, strict=True)) for point in itertools.product(*axes)]
+
+
+def _axis(dimension: Range | Choices) -> list[Scalar]:
+    if not isinstance(dimension, Range):
+        return list(dimension)
+    points = np.linspace(dimension.low, dimension.high, GRID_POINTS)
+    if isinstance(dimension.low, int) and isinstance(dimension.high, int):
+        return [int(value) for value in np.unique(points.round())]
+    return [float(value) for value in points]
+
+
+def check_grid(spec: StudySpec, where: str) -> None:
+    """Speed is interpolated along one range at most: two would need a grid that takes too long to time."""
+    for model, entry in spec.models.items():
+        ranged = [name for name in speed_dimensions(entry) if isinstance(entry.search.get(name), Range)]
+        if len(ranged) > 1:
+            raise UserError(
+                f"{where}: models.{model}.search: {' and '.join(ranged)} are ranges that change the speed; "
+                "give all but one as a list of choices"
+            )
+
+
+def timings(ledger: Ledger, entry: str, phase: str) -> list[IsolatedTiming]:
+    """The timings that a trial of this phase may use: a confirm trial also has those of its own phase, last."""
+    usable = [timing for timing in ledger.timings if timing.model == entry and timing.phase in (PROFILE, phase)]
+    return sorted(usable, key=lambda timing: timing.phase == phase)
+
+
+def setting_costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str) -> dict[str, float]:
+    """The isolated figures of an entry at these settings; {} where the entry was not timed.
+
+    An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
+    between points that are first made monotone (isotonic regression): noise must not make a model that does less work
+    look slower.
+    """
+    entry, measured = ledger.spec.models[entry_name], figures.measured(ledger.spec.task)
+    point = {name: settings[name] for name in speed_dimensions(entry)}
+    usable = timings(ledger, entry_name, phase)
+    if exact := [timing.figures for timing in usable if timing.point == point]:
+        return {name: number(exact[-1], name) for name in measured}
+    ranged = [name for name in point if isinstance(entry.search.get(name), Range)]
+    others = {name: value for name, value in point.items() if name not in ranged}
+    along = {
+        float(timing.point[ranged[0]]): timing.figures
+        for timing in usable
+        if ranged and others.items() <= timing.point.items()
+    }
+    if not along:
+        return {}
+    at, xs = float(point[ranged[0]]), sorted(along)
+    curves = {name: monotone([number(along[x], name) for x in xs]) for name in measured}
+    return {name: float(np.interp(at, xs, curve)) for name, curve in curves.items()}
+
+
+def interpolated_speed(ledger: Ledger, timing: IsolatedTiming) -> float | None:
+    """For a timing of the confirm phase: the speed that the search interpolated there; None where it was timed."""
+    timed = any(other.point == timing.point for other in timings(ledger, timing.model, SEARCH))
+    if timing.phase == PROFILE or timed:
+        return None
+    return setting_costs(ledger, timing.model, timing.point, SEARCH).get(ledger.spec.terms.speed)
+
+
+def monotone(values: list[float]) -> npt.NDArray[np.float64]:
+    """The nearest (least squares) sequence that only rises or only falls, in the direction of the ends."""
+    from scipy.optimize import isotonic_regression
+
+    return isotonic_regression(values, increasing=values[-1] >= values[0]).x
+
+
+def trial_costs(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, float]:
+    """The trial's isolated figures, with what its epochs so far (or its budget, before the first) cost alone.
+
+    Adds train_seconds and eval_seconds to `setting_costs`; {} where the entry was not timed.
+    """
+    settings = ledger.settings(trial)
+    costs = setting_costs(ledger, trial.cell.entry, settings, trial.cell.phase)
+    if not costs:
+        return {}
+    task = tasks.named(ledger.spec.task)
+    config = task.Config(**split_settings(ledger.spec, settings)[0])
+    epochs = len(trial.rows) or trial.epochs
+    training, evaluation = task.epoch_seconds(config, costs, data.train, data.validation)
+    return costs | {"train_seconds": training * epochs, "eval_seconds": evaluation * epochs}

@@ -1,0 +1,59 @@
+"""How long a study will take, from its isolated timings, and how long it took."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Mapping, Sequence
+
+from record.folder import CONFIRM, SEARCH
+from study.cells import Cell, cells
+from study.costs import DataFacts, grid, trial_costs
+from study.ledger import Ledger, Trial
+
+
+def expected_seconds(ledger: Ledger, data: DataFacts, used_share: float) -> dict[str, float]:
+    """Wall seconds of each phase of the study; early stopping only shortens it.
+
+    used_share: the share of the hardware that is busy while trials run.
+    """
+    spec = ledger.spec
+    means = [_mean_trial_seconds(ledger, cell.entry, data) for cell in cells(spec)]
+    repeats = spec.confirm.seeds * spec.confirm.candidates
+    busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
+    return {phase: round(seconds / used_share, 1) for phase, seconds in busy.items() if phase in spec.phases}
+
+
+def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts) -> float:
+    """The mean over the grid of speeds and the train sizes that an entry may get."""
+    entry = ledger.spec.models[name]
+    typical = {dimension: entry.values(dimension)[0] for dimension in entry.names()}
+    sizes = [{"train_size": size} for size in entry.values("train_size")] if "train_size" in typical else [{}]
+    durations = []
+    for point, size in itertools.product(grid(entry), sizes):
+        trial = Trial("", Cell(name), typical | point | size, 0, entry.epochs)
+        costs = trial_costs(ledger, trial, data)
+        durations.append(costs["train_seconds"] + costs["eval_seconds"])
+    return sum(durations) / len(durations)
+
+
+def expectation(expected: Mapping[str, float]) -> str:
+    """One line: how long the study will take on this hardware. expected: seconds by phase."""
+    parts = ", ".join(f"{phase} {readable(seconds)}" for phase, seconds in expected.items())
+    return f"expected duration on this hardware: about {readable(sum(expected.values()))} ({parts})"
+
+
+def summary(took: Mapping[str, float], expected: Mapping[str, float], phases: Sequence[str]) -> str:
+    """One line: what the phases took in all runs of the study, beside what was expected. Both: seconds by phase."""
+    parts = [
+        f"{phase} {readable(took[phase])}" + (f" (expected {readable(expected[phase])})" if phase in expected else "")
+        for phase in took
+        if phase in phases
+    ]
+    total = sum(seconds for phase, seconds in took.items() if phase in phases)
+    return f"took {readable(total)}: {', '.join(parts)}"
+
+
+def readable(seconds: float) -> str:
+    """Seconds -> '1:02:03'."""
+    return str(datetime.timedelta(seconds=round(seconds)))

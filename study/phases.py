@@ -1,0 +1,177 @@
+"""The phases of a study: profile, search, confirm. Each leaves its record in the ledger and can be resumed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from record.errors import UserError
+from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
+from study import checkpoints, cluster, duration
+from study.cells import cells
+from study.costs import grid, speed_dimensions, trial_costs
+from study.dispatch import Dispatcher
+from study.ledger import IsolatedTiming, Ledger, Trial, number
+from study.proposals import ConfirmProposals, Proposals, SearchProposals, candidates
+from study.session import Options, Run, Session, opened, unwritable
+from study.space.schema import Scalar, StudySpec, seconds
+from study.stopwatch import time_alone
+from study.tuning import run as run_trials
+from study.view import View
+
+
+def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
+    """Run all phases of the study that are not done yet; False where it was interrupted.
+
+    Raises UserError, before any training where the input cannot work.
+    """
+    session = Session(spec, options, console)
+    if nothing_left(session):
+        return True
+    try:
+        with opened(session) as run:
+            return _run_phases(run)
+    except Exception as error:
+        if (reason := unwritable(error)) is None:
+            raise
+        raise UserError(
+            f"{options.folder.path}: the study cannot be recorded: {reason}; what was recorded so far is kept: fix that, "
+            f"then --name {options.folder.name} --resume"
+        ) from error
+
+
+def estimate(spec: StudySpec, options: Options, console: Console) -> str:
+    """Time the models alone and say how long the study would take; nothing is left behind. Raises as `run_study`."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="estimate-") as folder:
+        session = Session(spec, replace(options, folder=StudyFolder(Path(folder)), storage=None), console)
+        with opened(session) as run:
+            time_models(run)
+            took = duration.readable(time.monotonic() - started)
+            return f"{duration.expectation(expected_seconds(run))}, after the profile phase, which took {took}"
+
+
+def nothing_left(session: Session) -> bool:
+    """Whether every phase of an existing study is done, which needs no cluster to find out."""
+    options = session.options
+    if not options.folder.spec.exists():
+        return False
+    with Ledger(options.folder.path, session.spec, options.storage) as ledger:
+        done = {
+            PROFILE: not untimed(ledger),
+            SEARCH: SearchProposals(ledger).done,
+            CONFIRM: ConfirmProposals(ledger, candidates(ledger)).done,
+        }
+    return all(done[phase] for phase in session.spec.phases)
+
+
+def _run_phases(run: Run) -> bool:
+    """All phases that the spec names; False where one was interrupted."""
+    steps: dict[str, Callable[[Run], bool]] = {PROFILE: profile, SEARCH: search, CONFIRM: confirm}
+    try:
+        for phase, step in steps.items():
+            if phase in run.spec.phases:
+                with run.timed(phase):
+                    finished = step(run)
+                if not finished:
+                    return False
+    except KeyboardInterrupt:  # between trials; while they run, Tune ends them itself
+        return False
+    run.console.print(duration.summary(run.durations, run.expected, run.spec.phases), highlight=False)
+    return True
+
+
+def profile(run: Run) -> bool:
+    """Time the models, and say what follows from it for the rest of the study."""
+    time_models(run)
+    run.expected = expected_seconds(run)
+    run.console.print(duration.expectation(run.expected), highlight=False)
+    return True
+
+
+def time_models(run: Run) -> None:
+    """Time every model entry alone over its grid; what the ledger has already is not timed again."""
+    missing = untimed(run.ledger)
+    if missing:
+        run.console.print(f"profile: timing {len(missing)} settings alone on the hardware")
+    for model, point in missing:
+        _time(run, model, point, PROFILE)
+    run.write_tables()
+
+
+def untimed(ledger: Ledger) -> list[tuple[str, dict[str, Scalar]]]:
+    """The points of the grid, each with its model entry, that the ledger has no timing of."""
+    points = [(model, point) for model, entry in ledger.spec.models.items() for point in grid(entry)]
+    return [(model, point) for model, point in points if not _has_timing(ledger, model, point)]
+
+
+def _has_timing(ledger: Ledger, model: str, point: dict[str, Scalar]) -> bool:
+    """Whether the ledger has an exact timing of this setting, of whichever phase."""
+    return any(timing.model == model and timing.point == point for timing in ledger.timings)
+
+
+def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
+    entry, session = run.spec.models[model], run.session
+    figures = time_alone(run.spec, entry, point, session.task.shape(session.data))
+    settings = {name: value for name, value in entry.settings.items() if name != "lr"} | point
+    run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, figures))
+
+
+def expected_seconds(run: Run) -> dict[str, float]:
+    return duration.expected_seconds(run.ledger, run.facts, cluster.used_share(run.spec))
+
+
+def search(run: Run) -> bool:
+    """Train what Optuna proposes, within the time budget."""
+    spec, deadline = run.spec, None
+    if spec.time_budget is not None:
+        reserve = expected_seconds(run).get(CONFIRM, 0.0) if PROFILE in spec.phases else 0.0
+        deadline = run.session.started + seconds(spec.time_budget) - reserve
+    proposals = SearchProposals(run.ledger, deadline)
+    finished = _train(run, SEARCH, proposals, spec.trials * len(cells(spec)))
+    if proposals.out_of_time:
+        run.console.print(f"The time budget of {spec.time_budget} ended the search; --resume can extend it.")
+    return finished
+
+
+def confirm(run: Run) -> bool:
+    """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
+    chosen = candidates(run.ledger)
+    if PROFILE in run.spec.phases:
+        for candidate in chosen:
+            model, settings = candidate.cell.entry, run.ledger.settings(candidate)
+            point = {name: settings[name] for name in speed_dimensions(run.spec.models[model])}
+            if not _has_timing(run.ledger, model, point):
+                _time(run, model, point, CONFIRM)
+    proposals = ConfirmProposals(run.ledger, chosen)
+    return _train(run, CONFIRM, proposals, len(chosen) * run.spec.confirm.seeds)
+
+
+def _train(run: Run, phase: str, proposals: Proposals, total: int) -> bool:
+    """Run the trials of a phase; False where the user interrupted them."""
+    if proposals.done:
+        return True
+    ledger = run.ledger
+
+    def values(trial: Trial) -> list[float]:
+        """The objectives of a complete trial: what it reached, and what it costs alone on the hardware."""
+        figures = trial.last | trial_costs(ledger, trial, run.facts)
+        return [float(number(figures, objective)) for objective in run.spec.objectives]
+
+    with View(run.console, ledger, phase, total) as view:
+
+        def changed(trial: Trial) -> None:
+            view.changed(trial)
+            if trial.state != RUNNING:
+                checkpoints.remove_unneeded(ledger)
+            run.refresh_tables()
+
+        dispatcher = Dispatcher(ledger, proposals, values, changed, cluster.slots(run.spec))
+        finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
+    run.write_tables()
+    return finished

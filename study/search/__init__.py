@@ -1,0 +1,175 @@
+"""The algorithm that proposes a trial's settings: a class of optuna.samplers, or a file of this folder.
+
+    sampler: {name: GPSampler, n_startup_trials: 6}   # a class of optuna.samplers; its parameters are the options
+    sampler: {name: my_search, temperature: 0.5}      # study/search/my_search.py
+
+A file defines `def build(problem: Problem, ...) -> BaseSampler`; its other parameters are the options. A sampler is built
+anew for every proposal and then discarded, and its `after_trial` is never called: whatever it remembers must lie in the
+Optuna study or follow from the problem. That is why a resumed study proposes what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+
+from record.errors import UserError, nearest, one_line
+from study.cells import Cell, cells, directions, distributions
+from study.space.schema import StudySpec
+
+DEFAULT = "tpe"
+# Optuna's classes that walk a sequence are replaced: rebuilt for every proposal, they would lose their place.
+REPLACED = {"GridSampler": "grid", "QMCSampler": "qmc"}
+REHEARSED_TRIALS = 14  # Optuna's learning samplers start to learn after ten complete trials
+PLAIN = {"bool", "int", "float", "str", "None", "dict", "list", "Any"}  # what a space can write
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a sampler is built for: the next proposal in one cell."""
+
+    distributions: Mapping[str, BaseDistribution]
+    dimensions: frozenset[str]  # names that are searched in any cell of the study
+    directions: tuple[StudyDirection, ...]  # by objective
+    trials: int  # the budget of the cell
+    number: int  # of trials that the cell has already
+    cell_seed: int  # the same for all trials of the cell
+    trial_seed: int  # another for each trial
+
+    @classmethod
+    def of(cls, spec: StudySpec, cell: Cell, number: int) -> Problem:
+        seeds = [spec.seed, cells(spec).index(cell)]
+        return cls(
+            distributions(spec.models[cell.entry]),
+            frozenset(name for entry in spec.models.values() for name in entry.search),
+            tuple(directions(spec)),
+            spec.trials,
+            number,
+            _seed(*seeds),
+            _seed(*seeds, number),
+        )
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def names() -> list[str]:
+    """What `sampler.name` may be."""
+    return sorted({*_files(), *_classes()} - set(REPLACED.values()))
+
+
+def build(name: str, options: Mapping[str, object], problem: Problem) -> BaseSampler:
+    """The sampler of one proposal. Raises UserError for an unknown name or option, else whatever the sampler raises."""
+    name = REPLACED.get(name, name)
+    if name in _files():
+        builder = importlib.import_module(f"study.search.{name}").build
+        parameters = dict(list(inspect.signature(builder).parameters.items())[1:])
+        return builder(problem, **_checked(name, options, parameters))
+    if name not in _classes():
+        raise UserError(f"name: unknown '{name}'; {nearest(name, names())}")
+    sampler = _classes()[name]
+    parameters = dict(inspect.signature(sampler).parameters)
+    settable = {n: p for n, p in parameters.items() if set(re.findall(r"\w+", str(p.annotation))) <= PLAIN}
+    given = _checked(name, options, {n: p for n, p in settable.items() if n != "seed"})
+    ours: dict[str, object] = {
+        "seed": problem.trial_seed,
+        "independent_sampler": RandomSampler(seed=problem.trial_seed),
+    }
+    if "warn_independent_sampling" in parameters and parameters["warn_independent_sampling"].default is True:
+        ours["warn_independent_sampling"] = False  # what a sampler cannot model would be reported for every trial
+    return sampler(**{n: value for n, value in ours.items() if n in parameters} | given)
+
+
+def check(name: str, options: Mapping[str, object], spec: StudySpec, where: str) -> None:
+    """Raise UserError unless the sampler works for every model entry of the study: it is rehearsed in memory.
+
+    where: the beginning of the message, such as "my.yaml: sampler".
+    """
+    for entry in spec.models:
+        cell = next(cell for cell in cells(spec) if cell.entry == entry)
+        try:
+            _rehearse(name, options, spec, cell)
+        except UserError as error:
+            raise UserError(f"{where}.{error}") from error
+        except Exception as error:  # whatever a class of Optuna or a user's own file raises when it is misused
+            if _takes_one_objective(name, options, spec, cell):
+                raise UserError(
+                    f"{where}: {name} searches for one objective, but this study has {len(spec.objectives)} "
+                    f"({', '.join(spec.objectives)}); choose another sampler or name one objective"
+                ) from error
+            raise UserError(f"{where}: {name} cannot search models.{entry}: {one_line(error)}") from error
+
+
+def _rehearse(name: str, options: Mapping[str, object], spec: StudySpec, cell: Cell) -> None:
+    """Ask and tell in memory. One trial is pruned and one keeps running, as happens in a study."""
+    random = np.random.default_rng(0)
+    study = optuna.create_study(directions=directions(spec))
+    for number in range(min(REHEARSED_TRIALS, spec.trials)):
+        problem = Problem.of(spec, cell, number)
+        study.sampler = build(name, options, problem)
+        trial = study.ask(dict(problem.distributions))
+        study.sampler = RandomSampler()
+        if number == 1:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        elif number != 2:
+            study.tell(trial, random.random(len(spec.objectives)).tolist())
+
+
+def _takes_one_objective(name: str, options: Mapping[str, object], spec: StudySpec, cell: Cell) -> bool:
+    """Whether a sampler that fails would work if the study had its first objective alone."""
+    try:
+        _rehearse(name, options, spec.model_copy(update={"objectives": spec.objectives[:1]}), cell)
+    except Exception:
+        return False
+    return len(spec.objectives) > 1
+
+
+def _files() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__)}
+
+
+def _classes() -> dict[str, Callable[..., BaseSampler]]:
+    return {
+        name: value
+        for name, value in vars(optuna.samplers).items()
+        if inspect.isclass(value) and issubclass(value, BaseSampler) and not inspect.isabstract(value)
+    }
+
+
+def _checked(
+    name: str, options: Mapping[str, object], parameters: Mapping[str, inspect.Parameter]
+) -> dict[str, object]:
+    """The options with the types of the parameters' defaults; UserError for an unknown one or another type."""
+    checked: dict[str, object] = {}
+    for option, value in options.items():
+        if option == "seed" and option not in parameters:
+            raise UserError("seed: samplers are seeded by the study; set `seed` at the top of the space")
+        if option not in parameters:
+            raise UserError(f"{option}: unknown option of {name}; {nearest(option, parameters)}")
+        checked[option] = value = _number(value)
+        default = parameters[option].default
+        kinds = (int, float) if isinstance(default, float) else type(default)
+        if default not in (None, inspect.Parameter.empty) and not isinstance(value, kinds):
+            raise UserError(f"{option}: {name} takes a value of type {type(default).__name__}, got {value!r}")
+    return checked
+
+
+def _number(value: object) -> object:
+    """YAML reads 1e-3 as text."""
+    for kind in (int, float):
+        try:
+            return kind(value) if isinstance(value, str) else value
+        except ValueError:
+            continue
+    return value

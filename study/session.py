@@ -1,0 +1,173 @@
+"""What is open while a study runs: its data, Ray, the study folder and the ledger."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import ray
+from rich.console import Console
+from sqlalchemy.exc import OperationalError
+
+import models
+from record import contents
+from record.errors import UserError
+from record.folder import SCHEMA, StudyFolder
+from study import cluster, environment, tables
+from study.costs import DataFacts
+from study.ledger import Ledger
+from study.space.schema import ModelEntry, StudySpec, split_settings
+from trainables import task as tasks
+from trainables.tune_adapter import DataRefs
+
+TABLES_EVERY_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about a run, not about the study."""
+
+    folder: StudyFolder
+    data_dir: Path
+    address: str | None = None
+    storage: str | None = None
+    space: Mapping[str, object] = field(default_factory=dict)  # as it was read, before the command line's changes
+    needs_gpu: bool = False  # the command line requires a GPU: without one the study must not start
+    reuse_workers: bool = True
+
+
+class Session:
+    """A study whose inputs work: its data are loaded, and each of its models can be built."""
+
+    def __init__(self, spec: StudySpec, options: Options, console: Console) -> None:
+        """Raises UserError where the inputs cannot work."""
+        self.spec, self.options, self.console = spec, options, console
+        self.started = time.monotonic()
+        self.task = tasks.named(spec.task)
+        self.data, self.test, source = self.task.load_data(
+            spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
+        )
+        self.facts = DataFacts(source, len(self.data.train), len(self.data.validation), len(self.test))
+        for entry in spec.models.values():
+            self._check(entry)
+
+    def _check(self, entry: ModelEntry) -> None:
+        """Try everything that can stop a model's trials before the first one."""
+        for size in entry.values("train_size") if "train_size" in entry.names() else []:
+            self.task.check_train_size(self.data, None if size is None else int(size))
+        first = {name: entry.values(name)[0] for name in entry.names()}
+        _, model_options = split_settings(self.spec, first)
+        models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
+
+
+class Run:
+    """An opened session. Its spec is the ledger's: the study as it fits the cluster."""
+
+    def __init__(self, session: Session, ledger: Ledger, refs: DataRefs) -> None:
+        self.session, self.ledger, self.refs = session, ledger, refs
+        self.spec, self.facts, self.console = ledger.spec, session.facts, session.console
+        earlier = contents.read_environment(ledger.folder)
+        self.durations: dict[str, float] = earlier.get("duration_seconds", {})  # by phase, of all runs of the study
+        self.expected: dict[str, float] = earlier.get("expected_seconds", {})  # by phase
+        self.environment: dict[str, object] = {
+            **earlier, "schema": SCHEMA, **environment.describe(), "space": session.options.space,
+            "data": asdict(session.facts) | session.task.describe(session.data),
+        }  # fmt: skip
+        self.tables_written = 0.0
+
+    def write_environment(self) -> None:
+        timing = {"duration_seconds": self.durations} | ({"expected_seconds": self.expected} if self.expected else {})
+        contents.write_environment(self.ledger.folder, self.environment | timing)
+
+    def write_tables(self) -> None:
+        tables.write(self.ledger, self.facts)
+        self.tables_written = time.monotonic()
+
+    def refresh_tables(self) -> None:
+        """Write the tables unless they were written a moment ago."""
+        if time.monotonic() - self.tables_written > TABLES_EVERY_SECONDS:
+            self.write_tables()
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the duration of what happens inside to environment.json."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.durations[phase] = round(self.durations.get(phase, 0.0) + time.monotonic() - started, 1)
+            self.write_environment()
+
+
+@contextmanager
+def opened(session: Session) -> Iterator[Run]:
+    """Ray, the study folder and the ledger, for the time of a run; the tables are up to date when it ends."""
+    options = session.options
+    cluster.connect(options.address, session.console, show_logs=_logs_steps(session.spec))
+    # What a batch system sends before it kills is Ctrl-C to the study.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        spec = _fit_to_cluster(session)
+        _write_spec(options.folder, spec)
+        with Ledger(options.folder.path, spec, options.storage) as ledger:
+            session.task.keep(options.folder, session.data, session.test)
+            run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
+            run.write_environment()
+            try:
+                yield run
+            finally:
+                run.write_tables()
+    finally:
+        ray.shutdown()
+
+
+def _logs_steps(spec: StudySpec) -> bool:
+    """Whether a model of a text study logs its training steps, which a person wants to see here."""
+    return any("steps" in entry.values("log") for entry in spec.models.values() if "log" in entry.names())
+
+
+def _fit_to_cluster(session: Session) -> StudySpec:
+    """The study on CPUs where there is no GPU. Raises UserError where the cluster is too small for it."""
+    spec = session.spec
+    wants_gpu = any(entry.resources.gpus for entry in spec.models.values())
+    if wants_gpu and not cluster.has_gpu() and not session.options.needs_gpu:
+        advice = f"; --space {spec.cpu_space} is the one made for CPUs" if spec.cpu_space else ""
+        session.console.print(f"[bold]No GPU here[/]: this space is meant for one, and will run on CPUs{advice}.")
+        spec = cluster.without_gpus(spec)
+    cluster.check(spec)
+    return spec
+
+
+def _write_spec(folder: StudyFolder, spec: StudySpec) -> None:
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        contents.write_spec(folder, spec.model_dump(mode="json"))
+    except OSError as error:
+        raise UserError(f"{folder.path}: cannot be written: {error.strerror}; choose another --results") from error
+
+
+def unwritable(error: BaseException | None) -> str | None:
+    """Why a disk or a database did not accept what was written, if that is what caused an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            return error.strerror
+        if isinstance(error, OperationalError):
+            return str(error.orig)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def image_sizes(spec: StudySpec) -> list[int]:
+    """The image sizes that the study's models may need."""
+    sizes: list[int] = []
+    for entry in spec.models.values():
+        if "image_size" in entry.names():
+            sizes += [int(value) for value in entry.values("image_size")]
+        elif "image_size" in (defaults := vars(models.config_class(entry.model)())):
+            sizes.append(defaults["image_size"])
+    return sizes

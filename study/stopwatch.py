@@ -1,0 +1,109 @@
+"""Timing one setting alone: a whole node is reserved, and a timing that something else disturbed is repeated."""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import psutil
+import ray
+import torch
+
+from study import cluster
+from study.space.schema import ModelEntry, Scalar, StudySpec, split_settings
+from trainables import device as hardware
+from trainables import task as tasks
+from trainables import timing
+from trainables.task import Figures
+
+ATTEMPTS = 3
+CLOCK_GRAIN_SECONDS = 0.1  # processor times are this coarse
+
+
+class Attempt(NamedTuple):
+    """One timing, and what ran beside it."""
+
+    figures: Figures
+    share_of_others: float  # of the processor time
+    others_on_gpu: int  # processes
+
+
+class ProcessorSeconds(NamedTuple):
+    """Processor seconds so far."""
+
+    machine: float
+    own: float
+
+    @classmethod
+    def read(cls) -> ProcessorSeconds:
+        machine, own = psutil.cpu_times()._asdict(), psutil.Process().cpu_times()
+        return cls(sum(machine.values()) - machine["idle"] - machine.get("iowait", 0.0), own.user + own.system)
+
+    def share_of_others(self, before: ProcessorSeconds) -> float:
+        """The share of the processor seconds since an earlier reading that went to other processes."""
+        machine, own = self.machine - before.machine, self.own - before.own
+        return max(0.0, machine - own - CLOCK_GRAIN_SECONDS) / max(machine, 1e-9)
+
+
+def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: Mapping[str, object]) -> Figures:
+    """Time one setting with a whole node (and one GPU) reserved in Ray, so that nothing of the study runs beside it.
+
+    shape: what the task's profile must know of the data.
+    """
+    gpu = 1 if entry.resources.gpus > 0 else 0
+    cpus = int(max(node.get("CPU", 0) for node in cluster.nodes() if node.get("GPU", 0) >= gpu))
+    training, options = split_settings(spec, entry.settings | point)
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
+    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu))
+
+
+def _time(
+    task: str,
+    training: dict[str, Scalar],
+    model: str,
+    options: dict[str, Scalar],
+    shape: Mapping[str, object],
+    cpus: int,
+    gpu: int,
+) -> Figures:
+    torch.set_num_threads(cpus)
+    module = tasks.named(task)
+    device = hardware.pick(gpu)
+
+    def attempt() -> Attempt:
+        before = ProcessorSeconds.read()
+        figures = module.profile(module.Config(**training), model, options, device, shape)
+        share = ProcessorSeconds.read().share_of_others(before)
+        return Attempt(figures, share, hardware.other_processes_on(device))
+
+    figures = undisturbed(attempt)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
+    where: Figures = {"hardware": name, "host": socket.gethostname()}
+    return figures | where | {"torch": torch.__version__, "os": platform.system()}
+
+
+def undisturbed(attempt: Callable[[], Attempt]) -> Figures:
+    """The figures of the first attempt beside which nothing else ran, else of the least disturbed one.
+
+    What still disturbed them is told in `busy`; None if nothing did. Repeats that differ too much are not a reason for
+    another attempt: the timing itself has repeated them already (trainables/timing.py).
+    """
+    attempts: list[Attempt] = []
+    while len(attempts) < ATTEMPTS:
+        attempts.append(current := attempt())
+        if not current.others_on_gpu and current.share_of_others <= timing.NOISE:
+            break
+    best = min(attempts, key=lambda each: (each.others_on_gpu, each.share_of_others))
+    return best.figures | {"busy": _disturbance(best)}
+
+
+def _disturbance(attempt: Attempt) -> str | None:
+    spread = attempt.figures["spread"]
+    assert isinstance(spread, float)
+    if attempt.others_on_gpu:
+        return f"{attempt.others_on_gpu} other processes were on the GPU"
+    if attempt.share_of_others > timing.NOISE:
+        return f"other processes took {attempt.share_of_others:.0%} of the processor time"
+    return f"the repeats' quartiles are {spread:.0%} apart" if spread > timing.NOISE else None

@@ -1,0 +1,48 @@
+"""Timing alone: which attempt counts, and how a disturbance is told from the study's own work."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.stopwatch import Attempt, ProcessorSeconds, undisturbed
+
+
+@pytest.mark.parametrize(
+    ("attempts", "median", "busy"),
+    [
+        ([(1.0, 0.02, 0.0, 0)], 1.0, None),  # undisturbed: timed once
+        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.05, 0)], 2.0, None),
+        ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.3, 0), (3.0, 0.02, 0.4, 0)], 2.0, "other processes took 30%"),
+        ([(1.0, 0.02, 0.0, 2), (2.0, 0.02, 0.0, 0)], 2.0, None),
+        ([(1.0, 0.02, 0.0, 1), (2.0, 0.02, 0.0, 2), (3.0, 0.02, 0.2, 1)], 1.0, "1 other processes were on the GPU"),
+        ([(1.0, 0.15, 0.0, 0)], 1.0, "quartiles are 15% apart"),
+    ],
+)
+def test_a_disturbed_timing_is_repeated_and_says_so_if_that_did_not_help(
+    attempts: list[tuple[float, float, float, int]], median: float, busy: str | None
+) -> None:
+    left = iter(attempts)
+
+    def attempt() -> Attempt:
+        median, spread, share, on_gpu = next(left)
+        return Attempt({"median": median, "spread": spread}, share, on_gpu)
+
+    figures = undisturbed(attempt)
+    assert list(left) == []
+    assert figures["median"] == median
+    assert figures["busy"] is None if busy is None else busy in str(figures["busy"])
+
+
+def test_what_other_processes_took_is_a_share_of_the_processor_time() -> None:
+    before = ProcessorSeconds(machine=100.0, own=10.0)
+    # Ten seconds of the machine, four of them ours, a tenth is the clocks' grain.
+    assert ProcessorSeconds(110.0, 14.0).share_of_others(before) == pytest.approx(0.59)
+    assert ProcessorSeconds(110.0, 20.0).share_of_others(before) == 0
+    assert ProcessorSeconds(100.0, 10.0).share_of_others(before) == 0
+
+
+def test_processor_seconds_only_grow() -> None:
+    before = ProcessorSeconds.read()
+    assert sum(range(1_000_000)) > 0
+    after = ProcessorSeconds.read()
+    assert after.machine >= before.machine and after.own >= before.own

@@ -1,0 +1,26 @@
+"""What a worker is told about the trial that it runs: written by study/dispatch.py, read by the Ray Trainable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainables.task import Scalar
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One trial. Ray Tune carries it to the worker as a dict with these keys."""
+
+    trial: str  # its name
+    task: str
+    model: str  # a file of models/
+    options: Mapping[str, Scalar]  # fields of the model's Config
+    weights: str  # "none", "timm" or a file
+    training: Mapping[str, Scalar]  # fields of the task's Config
+    cpus: float
+    gpus: float
+    folder: str  # of the study, absolute: workers run elsewhere
+    checkpoint_seconds: float  # at least this long between two checkpoints
+    rows_recorded: int  # epochs that the ledger has already
+    test: bool  # whether to evaluate the test split after the last epoch
