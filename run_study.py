@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import yaml
@@ -19,6 +19,8 @@ from record.folder import COMPLETE, StudyFolder
 from study.space.checking import check_models
 from study.space.reading import read_space, resolve, set_key, space_names
 from study.space.schema import StudySpec
+
+INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -186,7 +188,7 @@ def _run(
         console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {mlflow}", markup=False)
     if not finished:
         console.print(f"Interrupted; everything is recorded. Continue with --name {folder.name} --resume", markup=False)
-        return 130
+        return INTERRUPTED
     return 0 if concluded else 1
 
 
@@ -240,13 +242,13 @@ def _print_dry_run(spec: StudySpec) -> None:
         print(f"# {name}: {entry.epochs} epochs, {entry.resources.cpus:g} CPUs, {entry.resources.gpus:g} GPUs a trial")
 
 
-def cli() -> int:
-    """Run the program; bad input is one line on standard error and exit status 2."""
+def cli(command: typer.Typer = app) -> int:
+    """Run a command on sys.argv: its exit status. Bad input is one line on standard error and status 2."""
     try:
-        return app(standalone_mode=False) or 0
+        return command(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):  # before there was anything to record
         print("Interrupted.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except typer.TyperException as error:  # an unknown option, a value of the wrong type
         message = error.format_message()
     except UserError as error:
@@ -255,7 +257,11 @@ def cli() -> int:
     return 2
 
 
-if __name__ == "__main__":
-    status = cli()
+def leave(status: int) -> NoReturn:
+    """End the process; after an interruption at once, since threads of Ray may still wait for workers."""
     sys.stdout.flush()
-    os._exit(status) if status == 130 else sys.exit(status)
+    os._exit(status) if status == INTERRUPTED else sys.exit(status)
+
+
+if __name__ == "__main__":
+    leave(cli())

@@ -10,12 +10,12 @@ from io import TextIOWrapper
 import typer
 from typer.exceptions import TyperException
 
-from analysis.cli import choose, merging, report, takeaway, translation
+from analysis.cli import choose, listing, merging, report, takeaway, translation
 from analysis.cli.output import print_notes
 from record.errors import UserError
 
 app = typer.Typer(help="Ask a study folder, finished or running.", add_completion=False, rich_markup_mode=None)
-for verbs in (choose, report, takeaway, translation, merging):
+for verbs in (listing, choose, report, takeaway, translation, merging):
     app.add_typer(verbs.app)
 
 
