@@ -260,7 +260,9 @@ def cli(command: typer.Typer = app) -> int:
 def leave(status: int) -> NoReturn:
     """End the process; after an interruption at once, since threads of Ray may still wait for workers."""
     sys.stdout.flush()
-    os._exit(status) if status == INTERRUPTED else sys.exit(status)
+    if status == INTERRUPTED:
+        os._exit(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import socket
 import warnings
+from functools import partial
+from pathlib import Path
 
 import ray
 from rich.console import Console
 
 from record.errors import UserError
 from study.space.schema import ModelEntry, StudySpec
+
+PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
 
 
 def connect(address: str | None, console: Console, show_logs: bool = False) -> None:
@@ -25,7 +30,7 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     # Trials choose their device by the GPUs that they requested.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
-    quiet: dict[str, int] = {"log_to_driver": show_logs, "logging_level": logging.ERROR}
+    init = partial(ray.init, log_to_driver=show_logs, logging_level=logging.ERROR)
     if address is not None and address.startswith("ray://"):
         raise UserError(
             f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
@@ -34,11 +39,13 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     if address not in (None, "auto", "local"):
         _check_reachable(address)
     try:
-        if address is None:
-            # RAY_ADDRESS would make a plain init join a cluster that nobody named.
-            context = ray.init(address="local", include_dashboard=True, dashboard_host="127.0.0.1", **quiet)
-        else:
-            context = ray.init(address=address, **quiet)
+        # Ray puts the current folder first on its workers' path, where packages of the user may have our names.
+        with contextlib.chdir(PROJECT):
+            if address is None:
+                # RAY_ADDRESS would make a plain init join a cluster that nobody named.
+                context = init(address="local", include_dashboard=True, dashboard_host="127.0.0.1")
+            else:
+                context = init(address=address)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

@@ -41,6 +41,6 @@ def _row(name: str, study: Study) -> dict[str, Any]:
     row |= {state: int(states.get(state, 0)) for state in STATES}
     words, best = terms(study), best_candidates(study)
     if len(best):
-        top = best.loc[best[words.validation].idxmax()]
+        [top] = best.nlargest(1, words.validation).to_dict("records")
         row |= {"best_model": top["model"], "best": f"{words.label} {words.show(top[words.validation])}"}
     return row

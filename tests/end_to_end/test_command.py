@@ -45,7 +45,7 @@ def test_the_users_own_packages_are_not_imported(folder_of_the_user: Path) -> No
 def test_nonsense_is_one_line_and_exit_status_2(tmp_path: Path) -> None:
     for arguments, words in (
         (["tabel"], "Did you mean 'table'?"),
-        (["run", "--space", "digit_compare"], "did you mean 'digits_compare'?"),
+        (["run", "--space", "digit_compare"], "did you mean 'digits_compare'"),
         (["table", "nowhere"], "nowhere: no such folder"),
         (["list"], "--results results: no such folder"),
     ):
