@@ -73,7 +73,7 @@ def _messages(task: str, entry: ModelEntry, name: str) -> Iterator[str]:
         try:
             convert(value, kinds[name])
         except ValueError as error:
-            yield f"{error}{'; a dimension belongs into search or factors' if isinstance(value, list | dict) else ''}"
+            yield f"{error}{'; a dimension belongs in search or factors' if isinstance(value, list | dict) else ''}"
 
 
 def _refused(task: str, entry: ModelEntry, names: list[str]) -> Iterator[Problem]:
