@@ -56,7 +56,7 @@ class Range(Strict):
 
     low: int | float = Field(description="smallest value")
     high: int | float = Field(description="largest value")
-    log: bool = Field(False, description="search the logarithm: for values over several orders of magnitude")
+    log: bool = Field(False, description="search on a logarithmic scale")
     step: int | float | None = Field(None, description="distance between the values of a linear range; null: any value")
 
     @model_validator(mode="after")
@@ -109,7 +109,9 @@ class Entry(Open):
     epochs: int = Field(10, ge=1, description="epochs per trial")
     resources: Resources = Field(Resources(), description="CPU cores and GPUs per trial")
     search: dict[str, Dimension] = Field({}, description="settings that Optuna searches: a range or a list of choices")
-    factors: dict[str, Choices] = Field({}, description="settings whose combinations each get a cell of their own")
+    factors: dict[str, Choices] = Field(
+        {}, description="settings to cross: each combination of values gets its own cell"
+    )
 
     @property
     def settings(self) -> dict[str, Scalar]:
@@ -117,22 +119,20 @@ class Entry(Open):
         return self.extra
 
 
+FIXED = "takes one value, outside search and factors"
+
+
 class ModelEntry(Entry):
     """One contender: a file of models/ with its own settings, dimensions, resources and epochs."""
 
-    model: str = Field(description="file of models/; the entry's key if it is left out")
+    model: str = Field(description="file of models/")
 
     @model_validator(mode="after")
     def _dimensions_are_settings(self) -> ModelEntry:
-        refuse(
-            Problem((part, name), "takes one value, outside search and factors")
-            for part, dimensions in (("search", self.search), ("factors", self.factors))
-            for name in dimensions
-            if name in ModelEntry.model_fields
-        )
-        refuse(
-            Problem(("factors", name), "is searched as well; choose one of the two") for name in self.factors if name in self.search
-        )
+        fields, both = ModelEntry.model_fields.keys(), self.search.keys() & self.factors.keys()
+        problems = [Problem(("search", name), FIXED) for name in self.search.keys() & fields]
+        problems += [Problem(("factors", name), FIXED) for name in self.factors.keys() & fields]
+        refuse(problems + [Problem(("factors", name), "is searched as well; choose one of the two") for name in both])
         return self
 
     def values(self, name: str) -> list[Scalar]:
@@ -176,29 +176,29 @@ class EarlyStopping(Strict):
     """Successive halving inside a stratum; see study/early_stopping.py."""
 
     grace_epochs: int = Field(2, ge=1, description="epochs before a trial may be stopped")
-    reduction_factor: int = Field(3, ge=2, description="one of this many trials continues at each rung")
+    reduction_factor: int = Field(3, ge=2, description="at each rung, one in this many trials continues")
 
 
 class Confirm(Strict):
     """The confirm phase: the best trials are trained again and evaluated on the test split."""
 
     seeds: int = Field(3, ge=1, description="trainings per candidate, each with another seed")
-    candidates: int = Field(8, ge=1, description="most candidates; the best trial of each model always counts")
+    candidates: int = Field(8, ge=1, description="maximum number of candidates; each model's best trial is always one")
 
 
 class StudySpec(Strict):
     """A resolved space: all that decides what a study runs."""
 
-    description: str = Field(description="what the study compares, in one sentence")
+    description: str = Field(description="what the study compares, in a sentence")
     cost: str = Field("", description="how long it takes, in words, for --list-spaces")
     hardware: str = Field("", description="hardware that it is meant for, in words")
-    cpu_space: str | None = Field(None, description="space to suggest on a machine without a GPU")
-    task: str = Field(tasks.DEFAULT, description=f"what is learnt: {' or '.join(tasks.TASKS)}")
+    cpu_space: str | None = Field(None, description="space to suggest to users without a GPU")
+    task: str = Field(tasks.DEFAULT, description=f"what the models learn: {' or '.join(tasks.TASKS)}")
     data: Data = Field(description="data set and how it is read")
     objectives: list[str] = Field(
         default_factory=lambda given: default_objectives(given.get("task", tasks.DEFAULT)),
         min_length=1,
-        description="figures that the search improves; default: quality, inference speed and train_seconds",
+        description="figures to optimise; default: quality, inference speed and train_seconds",
     )
     phases: list[Literal["profile", "search", "confirm"]] = Field(
         ["profile", "search", "confirm"], min_length=1, description="phases to run"
@@ -206,7 +206,9 @@ class StudySpec(Strict):
     trials: int = Field(8, ge=1, description="search trials per cell")
     seed: int = Field(0, ge=0, description="seed of the split, the search and the trainings")
     sampler: Sampler | None = Field(None, description="search algorithm; null: TPE with a random first half")
-    time_budget: str | None = Field(None, description="start no trial that would not finish within this time: 1h30m")
+    time_budget: str | None = Field(
+        None, description="do not start trials that would not finish within this time, such as 1h30m"
+    )
     checkpoint_seconds: float = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
     early_stopping: EarlyStopping | None = Field(EarlyStopping(), description="when trials are stopped; null: never")
     confirm: Confirm = Field(Confirm(), description="how much the confirm phase trains")
