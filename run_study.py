@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-import yaml
 
+from record import yaml_text
 from record.errors import UserError
 from record.folder import COMPLETE, StudyFolder
-from study.space.checking import check_models
-from study.space.reading import read_space, resolve, set_key, space_names
+from study.space.overrides import Overrides
+from study.space.reading import read_space, resolve, space_names
 from study.space.schema import StudySpec
 
 INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
@@ -32,14 +32,16 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study and run nothing.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first.")] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
-    results: Annotated[Path, typer.Option(help="Where study folders lie.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
     data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
-    data_dir: Annotated[Path, typer.Option(help="Where data sets lie or are stored.")] = Path("data"),
-    weights: Annotated[str | None, typer.Option(metavar="none|FILE", help="Replace pretrained weights.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Trials a cell.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs a trial, for every model.")] = None,
+    data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
+    weights: Annotated[str | None, typer.Option(metavar="none|timm|FILE", help="Replace pretrained weights.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Search trials per cell.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs per trial, for every model.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split, the search and the trainings.")] = None,
-    time_budget: Annotated[str | None, typer.Option(metavar="30m", help="Begin no trial that would end later.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="30m", help="Start only trials that end within this time.")
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any field, dotted.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(help="GPUs (a fraction shares one), for every model.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs, for every model.")] = None,
@@ -52,11 +54,13 @@ def main(
     if list_spaces:
         _print_spaces()
         return
-    overrides = _overrides(data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, set_)
+    overrides = Overrides(
+        data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, tuple(set_ or ())
+    )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
     folder = _folder(space, name, results)
-    spec, raw_space = _spec(space, folder, overrides, resume, weights)
+    spec, raw_space = _spec(space, folder, overrides, resume)
     _check(spec, _where(space, folder))
     options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
@@ -65,57 +69,6 @@ def main(
             _print_estimate(spec, folder, data_dir, options)
         return
     raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
-
-
-def _overrides(
-    data: str | None,
-    weights: str | None,
-    trials: int | None,
-    epochs: int | None,
-    seed: int | None,
-    time_budget: str | None,
-    gpus: float | None,
-    cpus: float | None,
-    settings: list[str] | None,
-) -> dict[str, Any]:
-    """The command line's changes, as dotted keys of the space; '*' stands for every model."""
-    if data is not None and Path(data).is_dir():
-        data = str(Path(data).resolve())  # a study may be resumed from elsewhere
-    if weights is not None and weights not in ("none", "pretrained"):
-        weights = str(Path(weights).resolve())
-    given = {
-        "data.name": data, "models.*.weights": weights, "trials": trials, "models.*.epochs": epochs, "seed": seed,
-        "time_budget": time_budget, "models.*.resources.gpus": gpus, "models.*.resources.cpus": cpus,
-    }  # fmt: skip
-    changes = {key: value for key, value in given.items() if value is not None}
-    for text in settings or []:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise UserError(f"--set {text}: write key=value, such as models.vit.image_size=112")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {text}: the value is not YAML") from error
-    return changes
-
-
-def _apply(raw: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The raw space with the changes; `--weights` leaves alone what the space trains from random weights."""
-    from copy import deepcopy
-
-    raw = deepcopy(raw)
-    for key, value in changes.items():
-        if "*" not in key:
-            set_key(raw, key, value)
-            continue
-        for model, entry in (raw.get("models") or {}).items():
-            inherited = (raw.get("all_models") or {}).get("weights", "none")
-            if key.endswith("weights") and (entry or {}).get("weights", inherited) == "none":
-                continue
-            if entry is None:
-                raw["models"][model] = {}
-            set_key(raw, key.replace("*", model), value)
-    return raw
 
 
 def _folder(space: str | None, name: str | None, results: Path) -> Path:
@@ -131,26 +84,24 @@ def _where(space: str | None, folder: Path) -> str:
     return space or str(folder / "study.yaml")
 
 
-def _spec(
-    space: str | None, folder: Path, changes: dict[str, Any], resume: bool, weights: str | None
-) -> tuple[StudySpec, dict[str, Any]]:
-    """The resolved study and the space as it was read."""
+def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -> tuple[StudySpec, dict[str, Any]]:
+    """The resolved study with typed settings, and the space as it was read."""
     from study.space import resume as resuming
+    from study.space.typed import typed
 
     raw = read_space(space)[0] if space else None
     stored = resuming.stored(folder)
     if stored is None:
         if raw is None:
             raise UserError(f"{folder}: no study to resume there; name a --space")
-        spec = resolve(_apply(raw, changes), _where(space, folder))
-        if weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
-            raise UserError(f"--weights {weights}: no model of this space takes pretrained weights")
-        return spec, raw
+        spec = resolve(overrides.apply(raw), _where(space, folder))
+        if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
+            raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
+        return typed(spec), raw
     if not resume:
         raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
-    extended = resuming.extend(folder, stored, raw)
-    spec = resolve(_apply(extended, changes), _where(space, folder))
-    resuming.check_same(resolve(stored.spec, str(folder)), spec, folder)
+    spec = typed(resolve(overrides.apply(resuming.extend(folder, stored, raw)), _where(space, folder)))
+    resuming.check_same(typed(resolve(stored.spec, str(folder))), spec, folder)
     return spec, raw or stored.space
 
 
@@ -158,6 +109,7 @@ def _check(spec: StudySpec, where: str) -> None:
     """Everything that can be known to be wrong before data, weights or Ray are touched."""
     from study import search
     from study.costs import check_grid
+    from study.space.checking import check_models
 
     check_models(spec, where)
     check_grid(spec, where)
@@ -231,15 +183,17 @@ def _print_spaces() -> None:
 
 
 def _print_dry_run(spec: StudySpec) -> None:
-    print(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    print(yaml_text.dump(spec.model_dump(mode="json")))
     cells = {name: len(entry.factor_combinations()) for name, entry in spec.models.items()}
     total = spec.trials * sum(cells.values())
-    print(f"# {total} search trials ({spec.trials} a cell, {sum(cells.values())} cells)", end="")
+    print(f"# {total} search trials ({spec.trials} per cell, {sum(cells.values())} cells)", end="")
     if "confirm" in spec.phases:
         print(f", then up to {spec.confirm.candidates} candidates x {spec.confirm.seeds} seeds", end="")
     print()
     for name, entry in spec.models.items():
-        print(f"# {name}: {entry.epochs} epochs, {entry.resources.cpus:g} CPUs, {entry.resources.gpus:g} GPUs a trial")
+        print(
+            f"# {name}: {entry.epochs} epochs, {entry.resources.cpus:g} CPUs, {entry.resources.gpus:g} GPUs per trial"
+        )
 
 
 def cli(command: typer.Typer = app) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
+from record import yaml_text
 from record.errors import UserError, one_line
 from record.folder import StudyFolder, write_text, write_whole
 
@@ -43,16 +43,13 @@ class Unreadable(UserError):
 
 
 def read_spec(folder: StudyFolder) -> dict[str, Any]:
-    """study.yaml. Raises OSError, ValueError or yaml.YAMLError."""
-    return yaml.safe_load(folder.spec.read_text(encoding="utf-8"))
+    """study.yaml. Raises OSError or ValueError."""
+    return yaml_text.load(folder.spec.read_text(encoding="utf-8"), str(folder.spec))
 
 
 def write_spec(folder: StudyFolder, spec: Mapping[str, Any]) -> None:
     """study.yaml, complete with what is empty: reading it back gives the same study."""
-    text = yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True)
-    if yaml.safe_load(text) != spec:  # PyYAML writes some line breaks raw and reads them as spaces
-        text = yaml.safe_dump(dict(spec), sort_keys=False)
-    write_text(folder.spec, text)
+    write_text(folder.spec, yaml_text.dump(dict(spec)))
 
 
 def read_environment(folder: StudyFolder) -> dict[str, Any]:

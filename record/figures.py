@@ -120,7 +120,7 @@ FIGURES: tuple[Figure, ...] = (
     _timed("parameters", "parameters of the model", "", "less", "", type="Int64", objective=False),
     _timed("gflops_per_image", "floating point operations of inference", "GFLOP", "less", "GFLOPs per image", IMAGES),
     _timed("gflops_per_sentence", "floating point operations of inference", "GFLOP", "less", "GFLOPs per sentence", TEXT),
-    _timed("peak_memory_mb", "peak memory of training", "MB", "less", ""),
+    Figure("peak_memory_mb", "peak memory of training", "MB", better="less", alone=True, measured=True, objective=True, tables=(TRIALS, EPOCHS, PROFILE)),
     # -- what came of it
     Figure("pareto", "whether no other trial of the phase beats it in every objective", type="boolean"),
     Figure("candidate", "search trial that a confirm trial repeats", type="str"),

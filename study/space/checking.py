@@ -1,93 +1,105 @@
-"""Whether a spec's settings exist, have the right type, and make models that can be built."""
+"""Whether the settings of a spec exist, have the right type, and make models that can be built."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import models
-from record.errors import UserError, nearest
+from record.errors import nearest
 from record.settings import types
+from study.space.configs import about, build_config, convert
+from study.space.messages import Path, Problem, shown, user_error, words
 from study.space.schema import ModelEntry, Range, Scalar, StudySpec
+from study.space.typed import setting_types, typed
 from trainables.task import config_class
 
 
 def check_models(spec: StudySpec, where: str) -> None:
-    """Check every setting and dimension against the training Config, and that the models can be built of them.
+    """Check every setting and dimension against the Configs, and that the models can be built with them.
 
-    Imports torch, which `--list-spaces` need not wait for.
+    Imports torch, which `--list-spaces` should not wait for. Raises UserError that names all problems.
     """
-    for name, entry in spec.models.items():
-        at = f"{where}: models.{name}"
-        _check_names(spec, entry, at)
-        _check_values(spec, entry, at)
+    spec = typed(spec)
+    problems = [p.below("models", name) for name, entry in spec.models.items() for p in _problems(spec.task, entry)]
+    if problems:
+        raise user_error(where, problems)
 
 
-def _types(spec: StudySpec, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Name -> type of what may be set in (the training Config, the model's Config)."""
-    training = types(config_class(spec.task))
-    return {n: t for n, t in training.items() if n not in ("epochs", "seed")}, types(models.config_class(model))
-
-
-def _check_names(spec: StudySpec, entry: ModelEntry, at: str) -> None:
-    """The model is made for the task, and each setting is one of its or of the training's; values get their type."""
+def _problems(task: str, entry: ModelEntry) -> Iterator[Problem]:
     if entry.model not in models.available():
-        raise UserError(f"{at}.model: unknown model '{entry.model}'; {nearest(entry.model, models.available())}")
-    if models.task(entry.model) != spec.task:
-        fitting = [name for name in models.available() if models.task(name) == spec.task]
-        raise UserError(
-            f"{at}.model: '{entry.model}' is made for {models.task(entry.model)}, this study's task is {spec.task}; "
-            f"models for it: {', '.join(fitting)}"
-        )
-    training, own = _types(spec, entry.model)
-    known = own | training
+        yield Problem(("model",), f"unknown model '{entry.model}'; {nearest(entry.model, models.available())}")
+        return
+    if models.task(entry.model) != task:
+        suitable = ", ".join(name for name in models.available() if models.task(name) == task)
+        made_for = f"'{entry.model}' is made for {models.task(entry.model)}, this study's task is {task}"
+        yield Problem(("model",), f"{made_for}; models for it: {suitable}")
+        return
+    usable = []
     for name in entry.names():
-        if name not in known:
-            valid = {*known, *(ModelEntry.model_fields if name in entry.settings else ())}
-            raise UserError(f"{at}.{name}: unknown key for model '{entry.model}'; {nearest(name, valid)}")
-        _coerce(entry, name, known[name], f"{at}.{name}")
+        problems = [Problem(_path(entry, name), message) for message in _messages(task, entry, name)]
+        yield from problems
+        usable += [] if problems else [name]
+    yield from dict.fromkeys(_refused(task, entry, usable))
 
 
-def _check_values(spec: StudySpec, entry: ModelEntry, at: str) -> None:
-    """Try each value of each name, the other names at their first value, in the training's Config and in the model."""
+def _path(entry: ModelEntry, name: str) -> Path:
+    """Where an entry has this name."""
+    if name in entry.search:
+        return ("search", name)
+    return ("factors", name) if name in entry.factors else (name,)
+
+
+def _messages(task: str, entry: ModelEntry, name: str) -> Iterator[str]:
+    """What is wrong with a setting or dimension by itself."""
+    kinds = setting_types(task, entry.model)
+    if name not in kinds:
+        valid = {*kinds, *(ModelEntry.model_fields if name in entry.settings else ())}
+        yield f"unknown key for model '{entry.model}'; {nearest(name, valid)}"
+        return
+    dimension = entry.search.get(name)
+    if isinstance(dimension, Range):
+        if not {int, float} & {kinds[name], *get_args(kinds[name])}:
+            yield f"{words(kinds[name])} is needed: list the choices instead of a range"
+            return
+        values = [*dimension.ends(), *([] if dimension.step is None else [dimension.step])]
+    else:
+        values = entry.values(name)
+        if not values:
+            yield "at least one of its choices is needed"
+        elif repeated := [value for value in values if values.count(value) > 1]:
+            yield f"choices must differ, but {shown(repeated[0])} occurs twice"
+    for value in values:
+        try:
+            convert(value, kinds[name])
+        except ValueError as error:
+            yield f"{error}{'; a dimension belongs in search or factors' if isinstance(value, list | dict) else ''}"
+
+
+def _refused(task: str, entry: ModelEntry, names: list[str]) -> Iterator[Problem]:
+    """What the Configs and the model refuse: each value of each name, the other names at their first value."""
+    training, own = config_class(task), models.config_class(entry.model)
+    first = {name: entry.values(name)[0] for name in names}
+    tried = [("", first)]
+    tried += [(name, first | {name: value}) for name in names for value in entry.values(name)[1:]]
+    built: list[dict[str, Scalar]] = []
+    for varied, settings in tried:
+        options = {name: value for name, value in settings.items() if name in types(own)}
+        _, problems = build_config(training, {n: v for n, v in settings.items() if n in types(training)})
+        if options not in built:
+            built.append(options)
+            problems += build_config(own, options)[1] or _unbuildable(entry.model, options)
+        for problem in problems:
+            name = str(problem.path[0]) if problem.path else varied
+            yield Problem(_path(entry, name) if name else (), problem.message)
+
+
+def _unbuildable(model: str, options: dict[str, Any]) -> list[Problem]:
     import torch
 
-    training, own = _types(spec, entry.model)
-    first = {name: entry.values(name)[0] for name in entry.names()}
-    tried = [(name, first | {name: value}) for name in entry.names() for value in entry.values(name)]
-    built: list[dict[str, Any]] = []
-    for name, settings in tried or [("model", first)]:
-        options: dict[str, Any] = {key: value for key, value in settings.items() if key in own}
-        try:
-            config_class(spec.task)(**{key: value for key, value in settings.items() if key in training})
-            if options not in built:
-                built.append(options)
-                with torch.device("meta"):  # shapes are checked, nothing is computed
-                    models.build(entry.model, **options)
-        except ValueError as error:
-            # A wrong first value is met while another name is tried; the message begins with the field that it is about.
-            about = str(error).partition(" ")[0]
-            raise UserError(f"{at}.{about if about in settings else name}: {error}") from error
-
-
-def _coerce(entry: ModelEntry, name: str, kind: Any, where: str) -> None:
-    """Give the values of `name` the type of its Config field (YAML reads 1e-3 as text), or say that it has none."""
-    adapter = TypeAdapter(kind)
-
-    def coerced(value: Scalar) -> Scalar:
-        try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
-            raise UserError(f"{where}: {error.errors()[0]['msg']}, got {value!r}") from error
-
-    if name in entry.settings:
-        setattr(entry, name, coerced(entry.settings[name]))
-    elif isinstance(dimension := entry.search.get(name), Range):
-        dimension.low, dimension.high = coerced(dimension.low), coerced(dimension.high)  # type: ignore[assignment]
-    else:
-        owner = entry.factors if name in entry.factors else entry.search
-        choices = [coerced(value) for value in entry.values(name)]
-        if not choices or len(set(choices)) < len(choices):
-            raise UserError(f"{where}: a list of different choices is needed, got {entry.values(name)!r}")
-        owner[name] = choices
+    try:
+        with torch.device("meta"):  # shapes are checked, nothing is computed
+            models.build(model, **options)
+    except ValueError as error:
+        return [about(str(error), options)]
+    return []

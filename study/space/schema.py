@@ -1,58 +1,72 @@
-"""StudySpec: the schema of a space, checked when it is read.
+"""StudySpec: the schema of a space. Its values have their types once it is read, and nothing changes them afterwards.
 
-A space is a YAML file. `models` names the contenders; whatever `all_models` says holds for each of them unless the
-entry says otherwise. In an entry, `search` and `factors` hold dimensions, and every other key that is not a field of
+A space is a YAML file. `models` lists the contenders; what `all_models` sets holds for each of them unless the entry
+sets it itself. In an entry, `search` and `factors` hold dimensions, and every other key that is not a field of
 `ModelEntry` is a fixed setting: a field of the task's training `Config` (lr, batch_size, ...) or of the model's
-`Config` (image_size, depth, ...). Values are checked by those dataclasses, so their bounds are written once.
+`Config` (image_size, depth, ...). Those dataclasses check the values, so their bounds are written once.
+
+docs/spaces.md and docs/space.schema.json are generated from the descriptions of the fields.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
 
 from record import figures, tasks
 from record.errors import nearest
 from record.settings import settable
 from record.tasks import Terms
+from study.space.configs import read_config
+from study.space.messages import Problem, refuse
 from trainables.task import config_class, data_options_class
 
 Scalar = bool | int | float | str
 
 
 def default_objectives(task: str) -> list[str]:
-    """What a space that names none is searched for: quality, speed, and the cost of training."""
+    """The objectives of a space that lists none: quality, speed, and the cost of training."""
     terms = tasks.terms(task)
     return [terms.validation, terms.speed, "train_seconds"]
 
 
-# What --resume may change: none of it changes what the finished trials mean.
-EXTENDABLE = ("description", "cost", "hardware", "trials", "time_budget", "phases", "confirm", "checkpoint_seconds")
-
-
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """A mapping whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
+
+
+class Open(BaseModel):
+    """A mapping with further keys, which others know."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
 
 
 class Range(Strict):
     """A searched interval, ends included. Integer ends make an integer dimension."""
 
-    low: int | float
-    high: int | float
-    log: bool = False
-    step: int | float | None = None
+    low: int | float = Field(description="smallest value")
+    high: int | float = Field(description="largest value")
+    log: bool = Field(False, description="search on a logarithmic scale")
+    step: int | float | None = Field(None, description="distance between the values of a linear range; null: any value")
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Range:
-        if self.low >= self.high:
-            raise ValueError(f"empty range: low {self.low} is not below high {self.high}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log range starts above 0, not at {self.low}")
-        if self.step is not None and (self.log or self.step <= 0):
-            raise ValueError("step is above 0 and goes with a linear range only")
+    def _has_values(self) -> Range:
+        wrong = {
+            f"empty range: low {self.low} is not below high {self.high}": self.low >= self.high,
+            f"a log range starts above 0, not at {self.low}": self.log and self.low <= 0,
+            "step must be above 0 and needs a linear range": self.step is not None and (self.log or self.step <= 0),
+        }
+        refuse(Problem((), message) for message, applies in wrong.items() if applies)
         return self
 
     def ends(self) -> list[Scalar]:
@@ -62,42 +76,64 @@ class Range(Strict):
 Choices = list[Scalar]
 
 
+def _shape(dimension: object) -> str | None:
+    if isinstance(dimension, list):
+        return "choices"
+    return "range" if isinstance(dimension, Mapping | Range) else None
+
+
+Dimension = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(_shape, custom_error_type="dimension", custom_error_message="neither a range nor choices"),
+]
+
+
 class Resources(Strict):
-    """What one trial of a model takes of its node; fractions of a GPU let trials share one."""
+    """What each trial of a model takes of its node."""
 
-    cpus: float = Field(1.0, gt=0)
-    gpus: float = Field(0.0, ge=0)
+    cpus: float = Field(1.0, gt=0, description="CPU cores per trial")
+    gpus: float = Field(0.0, ge=0, description="GPUs per trial; with a fraction, trials share one")
 
-    @model_validator(mode="after")
-    def _whole_above_one(self) -> Resources:
-        for name in ("cpus", "gpus"):
-            value = getattr(self, name)
-            if value > 1 and value != int(value):
-                raise ValueError(f"{name} above 1 is a whole number, not {value}")
-        return self
+    @field_validator("cpus", "gpus")
+    @classmethod
+    def _whole_above_one(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"must be a whole number if it is above 1, got {value}")
+        return value
 
 
-class Entry(BaseModel):
-    """What `all_models` may say: settings, dimensions, resources, budget."""
+class Entry(Open):
+    """What `all_models` may set: settings, dimensions, resources, budget."""
 
-    model_config = ConfigDict(extra="allow")
-
-    weights: str = "none"
-    epochs: int = Field(10, ge=1)
-    resources: Resources = Resources()
-    search: dict[str, Range | Choices] = {}
-    factors: dict[str, Choices] = {}
+    weights: str = Field("none", description="initial weights: none (random), timm (published ones) or a file")
+    epochs: int = Field(10, ge=1, description="epochs per trial")
+    resources: Resources = Field(Resources(), description="CPU cores and GPUs per trial")
+    search: dict[str, Dimension] = Field({}, description="settings that Optuna searches: a range or a list of choices")
+    factors: dict[str, Choices] = Field(
+        {}, description="settings to cross: each combination of values gets its own cell"
+    )
 
     @property
     def settings(self) -> dict[str, Scalar]:
         """The fixed settings: every key that is not a field of the schema."""
-        return dict(self.__pydantic_extra__ or {})
+        return self.extra
+
+
+FIXED = "takes one value, outside search and factors"
 
 
 class ModelEntry(Entry):
     """One contender: a file of models/ with its own settings, dimensions, resources and epochs."""
 
-    model: str
+    model: str = Field(description="file of models/")
+
+    @model_validator(mode="after")
+    def _dimensions_are_settings(self) -> ModelEntry:
+        fields, both = ModelEntry.model_fields.keys(), self.search.keys() & self.factors.keys()
+        problems = [Problem(("search", name), FIXED) for name in self.search.keys() & fields]
+        problems += [Problem(("factors", name), FIXED) for name in self.factors.keys() & fields]
+        refuse(problems + [Problem(("factors", name), "is searched as well; choose one of the two") for name in both])
+        return self
 
     def values(self, name: str) -> list[Scalar]:
         """The values that `name` takes: all choices, the ends of a range, or the one fixed value."""
@@ -112,94 +148,132 @@ class ModelEntry(Entry):
         return [*self.settings, *self.search, *self.factors]
 
     def factor_combinations(self) -> list[dict[str, Scalar]]:
-        """One dict for each cell of this entry."""
+        """One dict per cell of this entry."""
         return [dict(zip(self.factors, row, strict=True)) for row in itertools.product(*self.factors.values())]
 
 
-class Data(BaseModel):
+class Data(Open):
     """The data set; every key besides `name` is a field of the task's DataOptions."""
 
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-
-
-class Sampler(BaseModel):
-    """A search algorithm; every key besides `name` is an option of it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
+    name: str = Field(description="a built-in data set, or a folder")
 
     @property
     def options(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
+        return self.extra
+
+
+class Sampler(Open):
+    """A search algorithm; every key besides `name` is an option of it."""
+
+    name: str = Field(description="a class of optuna.samplers, or a file of study/search/")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self.extra
 
 
 class EarlyStopping(Strict):
     """Successive halving inside a stratum; see study/early_stopping.py."""
 
-    grace_epochs: int = Field(2, ge=1)
-    reduction_factor: int = Field(3, ge=2)
+    grace_epochs: int = Field(2, ge=1, description="epochs before a trial may be stopped")
+    reduction_factor: int = Field(3, ge=2, description="at each rung, one in this many trials continues")
 
 
 class Confirm(Strict):
-    seeds: int = Field(3, ge=1)
-    candidates: int = Field(8, ge=1)
+    """The confirm phase: the best trials are trained again and evaluated on the test split."""
+
+    seeds: int = Field(3, ge=1, description="trainings per candidate, each with another seed")
+    candidates: int = Field(8, ge=1, description="maximum number of candidates; each model's best trial is always one")
 
 
 class StudySpec(Strict):
     """A resolved space: all that decides what a study runs."""
 
-    description: str
-    cost: str = ""
-    hardware: str = ""
-    cpu_space: str | None = None  # the space to take on a machine without a GPU
-    task: str = tasks.DEFAULT
-    data: Data
+    description: str = Field(description="what the study compares, in a sentence")
+    cost: str = Field("", description="how long it takes, in words, for --list-spaces")
+    hardware: str = Field("", description="hardware that it is meant for, in words")
+    cpu_space: str | None = Field(None, description="space to suggest to users without a GPU")
+    task: str = Field(tasks.DEFAULT, description=f"what the models learn: {' or '.join(tasks.TASKS)}")
+    data: Data = Field(description="data set and how it is read")
     objectives: list[str] = Field(
-        default_factory=lambda given: default_objectives(given.get("task", tasks.DEFAULT)), min_length=1
+        default_factory=lambda given: default_objectives(given.get("task", tasks.DEFAULT)),
+        min_length=1,
+        description="figures to optimise; default: quality, inference speed and train_seconds",
     )
-    phases: list[Literal["profile", "search", "confirm"]] = Field(["profile", "search", "confirm"], min_length=1)
-    trials: int = Field(8, ge=1)  # a cell
-    seed: int = Field(0, ge=0)
-    sampler: Sampler | None = None  # None: study/search/tpe.py
-    time_budget: str | None = None
-    checkpoint_seconds: float = Field(60.0, ge=0)
-    early_stopping: EarlyStopping | None = EarlyStopping()
-    confirm: Confirm = Confirm()
-    models: dict[str, ModelEntry] = Field(min_length=1)
+    phases: list[Literal["profile", "search", "confirm"]] = Field(
+        ["profile", "search", "confirm"], min_length=1, description="phases to run"
+    )
+    trials: int = Field(8, ge=1, description="search trials per cell")
+    seed: int = Field(0, ge=0, description="seed of the split, the search and the trainings")
+    sampler: Sampler | None = Field(None, description="search algorithm; null: TPE with a random first half")
+    time_budget: str | None = Field(
+        None, description="do not start trials that would not finish within this time, such as 1h30m"
+    )
+    checkpoint_seconds: float = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
+    early_stopping: EarlyStopping | None = Field(EarlyStopping(), description="when trials are stopped; null: never")
+    confirm: Confirm = Field(Confirm(), description="how much the confirm phase trains")
+    models: dict[str, ModelEntry] = Field(min_length=1, description="the contenders, by a name of your choice")
 
-    @model_validator(mode="after")
-    def _sound(self) -> StudySpec:
-        known = figures.objectives(self.task)
-        for objective in self.objectives:
-            if objective not in known:
-                raise ValueError(f"objectives: unknown '{objective}'; {nearest(objective, known)}")
-            if known[objective].alone and "profile" not in self.phases:
-                raise ValueError(f"objectives: '{objective}' comes from the phase 'profile', which phases leaves out")
-        quality = self.terms.validation
-        if not any(o in (quality, "val_loss") for o in self.objectives):
-            raise ValueError(f"objectives: name {quality} or val_loss: without one nothing is learnt")
-        self._check_data()
-        for name, entry in self.models.items():
-            if "train_size" in entry.search and "train_seconds" not in self.objectives:
-                raise ValueError(
-                    f"models.{name}.search.train_size: more images only ever help unless 'train_seconds' is an "
-                    "objective: add it to objectives, or make train_size a factor or a fixed setting"
-                )
-        if self.time_budget is not None:
-            seconds(self.time_budget)
-        return self
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        if task not in tasks.TASKS:
+            raise ValueError(f"unknown '{task}'; {nearest(task, tasks.TASKS)}")
+        return task
 
-    def _check_data(self) -> None:
+    @field_validator("data")
+    @classmethod
+    def _typed_data(cls, data: Data, info: ValidationInfo) -> Data:
         """Give the task's own part of `data` its types and defaults."""
-        adapter: TypeAdapter[Any] = TypeAdapter(data_options_class(self.task))
-        unknown = set(self.data.model_extra or {}) - set(settable(data_options_class(self.task)))
-        for key in sorted(unknown):
-            raise ValueError(f"data.{key}: unknown key for the task {self.task}; leave it out")
-        options = adapter.validate_python(self.data.model_extra or {})
-        self.data = Data(name=self.data.name, **adapter.dump_python(options))
+        if "task" not in info.data:
+            return data
+        options, problems = read_config(data_options_class(info.data["task"]), data.options)
+        refuse(problems)
+        return Data(name=data.name, **dataclasses.asdict(options))  # type: ignore[call-overload]
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, objectives: list[str], info: ValidationInfo) -> list[str]:
+        if "task" not in info.data:
+            return objectives
+        known, quality = figures.objectives(info.data["task"]), tasks.terms(info.data["task"]).validation
+        problems = [f"unknown '{name}'; {nearest(name, known)}" for name in objectives if name not in known]
+        problems += [f"'{name}' is listed twice" for name in known if objectives.count(name) > 1]
+        if not problems and not {quality, "val_loss"} & {*objectives}:
+            problems.append(f"{quality} or val_loss is needed: without them a fast model that learns nothing wins")
+        refuse(Problem((), problem) for problem in problems)
+        return objectives
+
+    @field_validator("phases")
+    @classmethod
+    def _times_what_is_judged(cls, phases: list[str], info: ValidationInfo) -> list[str]:
+        known = figures.objectives(info.data.get("task", tasks.DEFAULT))
+        timed = [name for name in info.data.get("objectives", ()) if name in known and known[name].alone]
+        if timed and "profile" not in phases:
+            raise ValueError(f"profile is missing, which measures {' and '.join(timed)}: add it, or change objectives")
+        return phases
+
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _duration(cls, budget: object) -> object:
+        if budget is not None:
+            seconds(str(budget))
+        return budget
+
+    @field_validator("models")
+    @classmethod
+    def _train_size_has_a_price(cls, models: dict[str, ModelEntry], info: ValidationInfo) -> dict[str, ModelEntry]:
+        if "train_seconds" not in info.data.get("objectives", ["train_seconds"]):
+            refuse(
+                Problem(
+                    (name, "search", "train_size"),
+                    "more training data only ever helps unless 'train_seconds' is an objective: add it to objectives, "
+                    "or make train_size a factor or a fixed setting",
+                )
+                for name, entry in models.items()
+                if "train_size" in entry.search
+            )
+        return models
 
     @property
     def terms(self) -> Terms:
@@ -208,15 +282,15 @@ class StudySpec(Strict):
 
     def data_options(self) -> object:
         """The DataOptions of the task."""
-        return TypeAdapter(data_options_class(self.task)).validate_python(self.data.model_extra or {})
+        return read_config(data_options_class(self.task), self.data.options)[0]
 
 
 def seconds(text: str) -> float:
     """'90s', '30m', '2h', '1h30m' -> seconds; ValueError for anything else."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", str(text).strip())
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
     if not match or not any(match.groups()):
-        raise ValueError(f"time_budget: '{text}' is no duration; write 90s, 30m, 2h or 1h30m")
-    hours, minutes, secs = (float(g or 0) for g in match.groups())
+        raise ValueError(f"'{text}' is not a duration; write 90s, 30m, 2h or 1h30m")
+    hours, minutes, secs = (float(group or 0) for group in match.groups())
     return hours * 3600 + minutes * 60 + secs
 
 
@@ -225,16 +299,3 @@ def split_settings(spec: StudySpec, values: dict[str, Any]) -> tuple[dict[str, A
     training_fields = set(settable(config_class(spec.task)))
     training = {k: v for k, v in values.items() if k in training_fields}
     return training, {k: v for k, v in values.items() if k not in training_fields}
-
-
-def differences(old: StudySpec, new: StudySpec) -> list[str]:
-    """Dotted keys in which two specs differ beyond what --resume may change, each 'key: old -> new'."""
-
-    def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-        if isinstance(value, dict):
-            return {k: v for key, child in value.items() for k, v in flatten(child, f"{prefix}.{key}").items()}
-        return {prefix.lstrip("."): value}
-
-    a, b = (flatten(s.model_dump(mode="json", exclude=set(EXTENDABLE))) for s in (old, new))
-    keys = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k) and ".resources." not in k]
-    return [f"{k}: {a.get(k)!r} -> {b.get(k)!r}" for k in keys]

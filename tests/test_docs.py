@@ -1,0 +1,130 @@
+"""The generated documents say what the code does, and leave out no key and no column."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pytest
+from conftest import ROOT
+from pydantic import BaseModel
+from small_space import models as entries
+from small_space import space
+
+import models
+from record import contents, figures, tasks
+from record.errors import UserError
+from record.folder import StudyFolder
+from record.settings import meaning, settable
+from study.space import schema
+from study.space.reading import SPACES, read_space, resolve, space_names
+from study.space.typed import setting_types
+from trainables.task import config_class, data_options_class
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_documents_are_up_to_date(generate: ModuleType) -> None:
+    for path, text in generate.documents().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} and the code differ; run make docs"
+
+
+@pytest.mark.parametrize(
+    "part", [schema.StudySpec, *schema.Strict.__subclasses__(), *schema.Open.__subclasses__(), schema.ModelEntry]
+)
+def test_every_key_of_a_space_is_described(part: type[BaseModel]) -> None:
+    assert part.model_fields and all(field.description for field in part.model_fields.values())
+
+
+CONFIGS = {
+    **{task: config_class(task) for task in tasks.TASKS},
+    **{f"{task}'s data": data_options_class(task) for task in tasks.TASKS},
+    **{name: models.config_class(name) for name in models.available()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_setting_is_described(name: str) -> None:
+    fields = settable(CONFIGS[name])
+    assert fields != {}
+    assert [key for key, field in fields.items() if not meaning(field)] == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_setting_is_in_the_documents(name: str) -> None:
+    page = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
+    assert all(f"`{key}" in page for key in settable(CONFIGS[name]))
+
+
+def undocumented_columns(folder: Path) -> dict[str, list[str]]:
+    """Table of a finished study -> its columns that are neither in record.figures nor a setting of a model."""
+    study = StudyFolder(folder)
+    spec = resolve(contents.read_spec(study), "study.yaml")
+    settings = {name for entry in spec.models.values() for name in setting_types(spec.task, entry.model)}
+    known = {
+        table: {f.name for f in figures.of(spec.task, table)}
+        for table in (figures.TRIALS, figures.EPOCHS, figures.PROFILE)
+    }
+    columns = {table: pd.read_csv(study.table(table)).columns for table in known}
+    return {table: [c for c in columns[table] if c not in known[table] | settings] for table in known}  # fmt: skip
+
+
+def test_every_column_of_a_study_is_documented(tiny_study: Path) -> None:
+    assert undocumented_columns(tiny_study) == {"trials": [], "epochs": [], "profile": []}
+
+
+@pytest.fixture(scope="module")
+def validator(generate: ModuleType) -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(generate.json_schema())
+    return jsonschema.Draft202012Validator(generate.json_schema())
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_editors_accept_the_built_in_spaces_as_they_are_written_and_resolved(
+    validator: jsonschema.Draft202012Validator, name: str
+) -> None:
+    raw, _ = read_space(name)
+    for value in (raw, resolve(raw, name).model_dump(mode="json")):
+        assert [error.message for error in validator.iter_errors(value)] == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        space(trails=3), space(trials=0), space(task="image"), space(objectives=["val_acuracy"]), space(data=None),
+        space(data={"name": "digits", "validaton": 0.1}), space(early_stopping={"grace": 1}), space(models={}),
+        space(all_models={"serch": {}}), space(description=3), space(sampler={"nme": "TPESampler"}),
+        entries(vit={"widht": 3}), entries(vit={"search": {"lr": {"low": 1}}}), entries(vit={"search": {"lrr": [1, 2]}}),
+        entries(vit={"factors": {"lr": {"low": 1, "high": 2}}}), entries(vit={"epochs": "many"}), entries(vit={"depth": 1.5}),
+    ],
+)  # fmt: skip
+def test_editors_refuse_what_reading_or_checking_would_refuse(
+    validator: jsonschema.Draft202012Validator, raw: dict[str, Any]
+) -> None:
+    assert list(validator.iter_errors(raw)) != []
+    with pytest.raises(UserError):
+        schema_and_check(raw)
+
+
+def schema_and_check(raw: dict[str, Any]) -> None:
+    from study.space.checking import check_models
+
+    check_models(resolve(raw, "x"), "x")
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_built_in_spaces_name_their_schema(name: str) -> None:
+    first = (SPACES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    path = first.removeprefix("# yaml-language-server: $schema=")
+    assert (SPACES / path).resolve() == ROOT / "docs" / "space.schema.json"
