@@ -55,9 +55,10 @@ def model_options(data: Data) -> dict[str, int]:
     return {"num_classes": len(data.classes)}
 
 
-def shape(data: Data) -> dict[str, object]:
-    """What `profile` must know of the data."""
-    return {"image_shape": data.train.images.shape[1:], "classes": len(data.classes)}
+def shape(data: Data) -> dict[str, int]:
+    """What `profile` needs to know about the data."""
+    _, height, width, _ = data.train.images.shape
+    return {"height": height, "width": width, "classes": len(data.classes)}
 
 
 def describe(data: Data) -> dict[str, object]:

@@ -48,15 +48,15 @@ def model_options(data: Data) -> dict[str, int]:
     return {"source_vocabulary": len(data.source_vocabulary), "target_vocabulary": len(data.target_vocabulary)}
 
 
-def shape(data: Data) -> dict[str, object]:
-    """What `profile` must know of the data: sizes of the vocabularies, mean tokens per sentence."""
+def shape(data: Data) -> dict[str, int]:
+    """What `profile` needs to know about the data: sizes of the vocabularies, mean tokens per sentence."""
     source, target = (round(float(side.lengths.mean())) for side in (data.train.source, data.train.target))
     return {**model_options(data), "source_tokens": source, "target_tokens": target}
 
 
 def describe(data: Data) -> dict[str, object]:
     """What environment.json says about the data besides their sizes."""
-    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language]} | shape(data)
+    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language], **shape(data)}
 
 
 def keep(folder: StudyFolder, data: Data, test: Pairs) -> None:
