@@ -1,4 +1,4 @@
-"""Why speed is profiled alone: one trial's images/s by itself, and with another trial beside it.
+"""Why speed is profiled alone: images/s of one trial by itself, and beside another trial.
 
 python -m benchmarks.contention
 """
@@ -30,23 +30,23 @@ def run() -> Iterator[Figure]:
         alone, beside = contest(threads)
         yield Figure(
             f"ResNet18, 32 px, batch {BATCH}, on {share} ({threads} thread{'s' * (threads > 1)})",
-            f"{alone:.0f} images/s alone, {beside:.0f} with another trial beside it: {beside / alone:.2f}x",
+            f"{alone:.0f} images/s alone, {beside:.0f} beside another trial: {beside / alone:.2f}x",
         )
 
 
 def contest(threads: int) -> tuple[float, float]:
-    """Images/s (alone, with a neighbour), by turns."""
+    """Images/s (alone, beside a neighbour), measured in turns."""
     context = multiprocessing.get_context("spawn")
-    going, ready = context.Event(), context.Event()
-    neighbour = context.Process(target=train_while, args=(going, ready, threads), daemon=True)
+    running, ready = context.Event(), context.Event()
+    neighbour = context.Process(target=train_while, args=(running, ready, threads), daemon=True)
     neighbour.start()
     ready.wait()
-    step, device = prepared(threads)
+    step, device = prepare(threads)
     seconds: dict[bool, list[float]] = {False: [], True: []}
     try:
         for _ in range(ROUNDS):
             for busy, own in seconds.items():
-                going.set() if busy else going.clear()
+                running.set() if busy else running.clear()
                 own.append(timing.measure(step, device, repeats=3, seconds=2, attempts=1).median)
     finally:
         neighbour.terminate()
@@ -55,17 +55,17 @@ def contest(threads: int) -> tuple[float, float]:
     return alone, beside
 
 
-def train_while(going: Event, ready: Event, threads: int) -> None:
-    """The other trial: it trains while `going` is set."""
-    step, _ = prepared(threads)
+def train_while(running: Event, ready: Event, threads: int) -> None:
+    """The other trial: trains while `running` is set."""
+    step, _ = prepare(threads)
     step()
     ready.set()
-    while going.wait():
+    while running.wait():
         step()
 
 
-def prepared(threads: int) -> tuple[Callable[[], object], torch.device]:
-    """(one training step, the device that it runs on)."""
+def prepare(threads: int) -> tuple[Callable[[], object], torch.device]:
+    """(a training step, its device)."""
     torch.set_num_threads(threads)
     device = hardware.pick(1)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""One figure of a benchmark: what it is, what is asked of it, what was measured."""
+"""One figure of a benchmark: its name, its target, what was measured."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """`reached` is None where nothing is asked: the figure is only reported."""
+    """`reached` is None for a figure without a target, which is only reported."""
 
-    what: str
+    name: str
     measured: str
-    asked: str = "report it"
+    target: str = "none"
     reached: bool | None = None
 
     def __str__(self) -> str:
         verdict = {True: ": reached", False: ": NOT REACHED", None: ""}[self.reached]
-        return f"{self.what}: {self.measured} (asked: {self.asked}{verdict})"
+        return f"{self.name}: {self.measured} (target: {self.target}{verdict})"
 
 
-def at_least(what: str, value: float, least: float, unit: str = "x", note: str = "") -> Figure:
-    return Figure(what, f"{value:.2f}{unit}{note}", f"{least:g}{unit} or more", value >= least)
+def at_least(name: str, value: float, target: float, unit: str = "x", note: str = "") -> Figure:
+    return Figure(name, f"{value:.2f}{unit}{note}", f"{target:g}{unit} or more", value >= target)
 
 
-def at_most(what: str, value: float, most: float, unit: str, note: str = "") -> Figure:
-    return Figure(what, f"{value:.3g}{unit}{note}", f"{most:g}{unit} or less", value <= most)
+def at_most(name: str, value: float, target: float, unit: str, note: str = "") -> Figure:
+    return Figure(name, f"{value:.3g}{unit}{note}", f"{target:g}{unit} or less", value <= target)
 
 
 def show(figures: Iterable[Figure]) -> None:

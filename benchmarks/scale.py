@@ -1,4 +1,4 @@
-"""A thousand trials of a model that hardly computes: do the last cost more than the first, and does the driver grow?
+"""A thousand trials of a stub of a model: do the last ones cost more than the first, and does the driver's memory grow?
 
 python -m benchmarks.scale
 """
@@ -8,21 +8,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import psutil
 
 from benchmarks.figure import Figure, at_most, show
-from benchmarks.small_study import Finished
+from benchmarks.small_study import run_small_study
 
 TRIALS, PART = 1000, 100
-MOST_RATIO, MOST_MB = 1.5, 100.0
-SPACE: dict[str, Any] = {
+MAX_RATIO, MAX_MB = 1.5, 100.0
+SPACE: dict[str, object] = {
     "data": {"name": "digits", "validation": 10},
     "objectives": ["val_accuracy", "val_loss"],
     "phases": ["search"],
     "models": {
-        # One image and one matrix product of 8 x 8 values: a stub.
+        # One token per image, vectors of 8 values: hardly anything to compute.
         "stub": {
             "model": "scratch_vit", "image_size": 8, "patch_size": 8, "width": 8, "depth": 1, "heads": 1,
             "feed_forward": 8, "epochs": 1, "train_size": 10, "batch_size": 10, "flip": False, "shift": 0.0,
@@ -35,27 +34,27 @@ SPACE: dict[str, Any] = {
 def run(trials: int = TRIALS, part: int = PART) -> Iterator[Figure]:
     memory = Memory()
     with memory:
-        ends = Finished(SPACE | {"trials": trials}).ends()
+        ends = run_small_study(SPACE | {"trials": trials}).ends()
     first, last = (ends[part] - ends[0]) / part, (ends[-1] - ends[-1 - part]) / part
-    seconds = f" ({1000 * first:.0f} ms and {1000 * last:.0f} ms a trial)"
+    seconds = f" ({1000 * first:.0f} ms and {1000 * last:.0f} ms per trial)"
     yield at_most(
-        f"cost of the last {part} of {trials} trials against the first {part}", last / first, MOST_RATIO, "x", seconds
+        f"cost of the last {part} of {trials} trials against the first {part}", last / first, MAX_RATIO, "x", seconds
     )
     growth = memory.at(ends[-1]) - memory.at(ends[part])
-    yield at_most(f"growth of the driver's memory from trial {part} to {trials}", growth, MOST_MB, " MB")
+    yield at_most(f"growth of the driver's memory from trial {part} to {trials}", growth, MAX_MB, " MB")
 
 
 class Memory(threading.Thread):
-    """Samples the memory that this process alone holds (USS), four times a second."""
+    """Samples the memory that only this process holds (USS), four times per second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.samples: list[tuple[float, float]] = []  # (time.time(), MB)
-        self.over = threading.Event()
+        self.stopped = threading.Event()
 
     def run(self) -> None:
         process = psutil.Process()
-        while not self.over.wait(0.25):
+        while not self.stopped.wait(0.25):
             self.samples.append((time.time(), process.memory_full_info().uss / 1e6))
 
     def __enter__(self) -> Memory:
@@ -63,7 +62,7 @@ class Memory(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         self.join()
 
     def at(self, moment: float) -> float:

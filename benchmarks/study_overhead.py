@@ -1,9 +1,9 @@
-"""What the study costs beside the training: one-epoch trials on digits, two at a time.
+"""What the study costs besides the training: one-epoch trials on digits, two at a time.
 
 python -m benchmarks.study_overhead
 
-Against the same study without reuse of its workers, and a plain Tune function trainable, which is what Tune does by
-default. Both get fewer trials to save time: the figures are seconds a trial.
+Compared with the same study without reuse of workers, and with a plain Tune function trainable, Tune's default. Both
+get fewer trials to save time: the figures are seconds per trial.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 
 from benchmarks.figure import Figure, at_least, at_most, show
-from benchmarks.small_study import TINY_VIT, Finished, overhead, start_up
+from benchmarks.small_study import TINY_VIT, overhead, run_small_study, start_up
 
 TRIALS, FEWER = 32, 8
 AT_ONCE = 2
-MOST_SECONDS, LEAST_RATIO = 0.5, 10.0
-SPACE: dict[str, Any] = {
+MAX_SECONDS, MIN_RATIO = 0.5, 10.0
+SPACE: dict[str, object] = {
     "data": {"name": "digits"},
     "objectives": ["val_accuracy"],
     "phases": ["search"],
@@ -35,33 +35,33 @@ SPACE: dict[str, Any] = {
 def run() -> Iterator[Figure]:
     plain_ends, plain_epochs = plain_tune(FEWER)
     plain = overhead(plain_ends, plain_epochs, AT_ONCE)
-    fresh = Finished(SPACE | {"trials": FEWER}, reuse_workers=False)
+    fresh = run_small_study(SPACE | {"trials": FEWER}, reuse_workers=False)
     without_reuse = overhead(fresh.ends(), fresh.epoch_seconds(), AT_ONCE)
-    study = Finished(SPACE | {"trials": TRIALS})
+    study = run_small_study(SPACE | {"trials": TRIALS})
     ends, epochs = study.ends(), study.epoch_seconds()
     ours = overhead(ends, epochs, AT_ONCE)
     inside = f" (inside its epoch: {sum(epochs) / len(epochs):.2f} s)"
-    yield at_most(f"overhead a trial, {TRIALS} one-epoch trials", ours, MOST_SECONDS, " s", inside)
+    yield at_most(f"overhead per trial, {TRIALS} one-epoch trials", ours, MAX_SECONDS, " s", inside)
     yield at_least(
-        "plain Tune function trainable: times that overhead",
+        "overhead per trial of a plain Tune function trainable against that",
         plain / ours,
-        LEAST_RATIO,
-        note=f" ({plain:.2f} s a trial)",
+        MIN_RATIO,
+        note=f" ({plain:.2f} s per trial)",
     )
-    yield Figure("overhead a trial without reuse of workers", f"{without_reuse:.2f} s")
-    yield Figure("start-up, until the first trial trains", f"{start_up(study.begun, ends, epochs):.1f} s")
-    yield Figure("end, from the last trial until the program goes on", f"{study.ended - ends[-1]:.1f} s")
-    yield Figure("16 trials, from the start of Ray to the last one's end", f"{ends[15] - study.begun:.1f} s")
+    yield Figure("overhead per trial without reuse of workers", f"{without_reuse:.2f} s")
+    yield Figure("start-up, until the first trial trains", f"{start_up(study.started, ends, epochs):.1f} s")
+    yield Figure("shutdown, from the end of the last trial to that of the study", f"{study.ended - ends[-1]:.1f} s")
+    yield Figure("16 trials, from the start of Ray to the end of the last one", f"{ends[15] - study.started:.1f} s")
 
 
 def plain_tune(trials: int) -> tuple[list[float], list[float]]:
-    """(ends, seconds inside the epoch) of the same training as a function that Tune calls, with Tune's defaults."""
+    """(ends, seconds inside the epoch) of the same training as a function trainable, with Tune's defaults."""
     import ray
     from ray import tune
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
-    def train(config: dict[str, Any]) -> None:
+    def train(config: dict[str, float]) -> None:
         import torch
 
         from trainables.image_classification.task import Config, DataOptions, Loop, load_data
@@ -70,7 +70,7 @@ def plain_tune(trials: int) -> tuple[list[float], list[float]]:
         data, _, _ = load_data("digits", Path("data"), DataOptions(), [8], seed=0)
         options = {key: value for key, value in TINY_VIT.items() if key not in ("model", "flip", "shift")}
         training = Config(lr=config["lr"], epochs=1, flip=False, shift=0.0)
-        loop = Loop(training, TINY_VIT["model"], options, "none", data, torch.device("cpu"))
+        loop = Loop(training, str(TINY_VIT["model"]), options, "none", data, torch.device("cpu"))
         row = cast("dict[str, float]", loop.run_epoch())
         tune.report({"seconds": row["train_seconds"] + row["eval_seconds"], "ended": time.time()})
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from benchmarks.figure import Figure
 
-# In the order of the table in which they were asked for.
+# In the order of the page.
 NAMES = (
     "tome_speed",
     "training_step",
@@ -25,30 +26,34 @@ NAMES = (
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 def figures(name: str) -> list[Figure]:
-    """What a benchmark of this folder measures, printed as it comes."""
-    found = []
+    """The figures of one benchmark, each printed as soon as it is known."""
+    measured = []
     for figure in importlib.import_module(f"benchmarks.{name}").run():
         print(f"{name}: {figure}", flush=True)
-        found.append(figure)
-    return found
+        measured.append(figure)
+    return measured
 
 
 def environment() -> dict[str, Any]:
+    """Versions and hardware, as a study's environment.json has them."""
     from study.environment import describe
 
     return describe()
 
 
-def alone(function: Any, *arguments: Any) -> Any:
-    """Call it in a fresh process: what one benchmark leaves in memory must not touch the next."""
+def alone(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call it in a fresh process: what one benchmark leaves in memory must not affect the next."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        return pool.submit(function, *args, **kwargs).result()
 
 
 def page(machine: dict[str, Any], rows: list[tuple[str, Figure]], seconds: dict[str, float]) -> str:
-    """RESULTS.md: when, where and with what; a row a figure; how long each benchmark took."""
+    """RESULTS.md: when, where and with what; one row per figure; the duration of each benchmark."""
     hardware = machine["hardware"]
     processors = f"{hardware['cpus']} x {hardware['cpu']}, {hardware['memory_gb']} GB"
     lines = [
@@ -59,13 +64,13 @@ def page(machine: dict[str, Any], rows: list[tuple[str, Figure]], seconds: dict[
         f"- versions: Python {machine['python']}, " + ", ".join(f"{k} {v}" for k, v in machine["versions"].items()),
         f"- commit: {machine['git_commit']}",
         "",
-        "| benchmark | figure | asked | measured | reached |",
+        "| benchmark | figure | target | measured | reached |",
         "| --- | --- | --- | --- | --- |",
     ]
     words = {True: "yes", False: "**no**", None: ""}
-    lines += [f"| {name} | {f.what} | {f.asked} | {f.measured} | {words[f.reached]} |" for name, f in rows]
-    spent = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    return "\n".join([*lines, "", f"Durations: {spent}; {sum(seconds.values()) / 60:.1f} minutes in all.", ""])
+    lines += [f"| {name} | {f.name} | {f.target} | {f.measured} | {words[f.reached]} |" for name, f in rows]
+    durations = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
+    return "\n".join([*lines, "", f"Durations: {durations}; {sum(seconds.values()) / 60:.1f} minutes in all.", ""])
 
 
 def main() -> None:
@@ -73,13 +78,13 @@ def main() -> None:
     rows: list[tuple[str, Figure]] = []
     seconds: dict[str, float] = {}
     for name in NAMES:
-        begin = time.monotonic()
+        start = time.monotonic()
         try:
             rows += [(name, figure) for figure in alone(figures, name)]
-        except Exception as error:  # the other benchmarks' figures are worth having, too
+        except Exception as error:  # the figures of the other benchmarks are still worth having
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             print(f"{name}: {reason}", flush=True)
             rows.append((name, Figure("did not run", reason, reached=False)))
-        seconds[name] = time.monotonic() - begin
+        seconds[name] = time.monotonic() - start
     RESULTS.write_text(page(machine, rows, seconds), encoding="utf-8")
     print(f"{RESULTS}: {sum(seconds.values()) / 60:.1f} minutes")

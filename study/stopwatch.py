@@ -47,7 +47,7 @@ class ProcessorSeconds(NamedTuple):
         return max(0.0, machine - own - CLOCK_GRAIN_SECONDS) / max(machine, 1e-9)
 
 
-def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: Mapping[str, object]) -> Figures:
+def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: Mapping[str, int]) -> Figures:
     """Time one setting with a whole node (and one GPU) reserved in Ray, so that nothing of the study runs beside it.
 
     shape: what the task's profile must know of the data.
@@ -64,7 +64,7 @@ def _time(
     training: dict[str, Scalar],
     model: str,
     options: dict[str, Scalar],
-    shape: Mapping[str, object],
+    shape: Mapping[str, int],
     cpus: int,
     gpu: int,
 ) -> Figures:

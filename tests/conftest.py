@@ -41,6 +41,14 @@ models:
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture
+def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the user that is deleted with the test's folder."""
+    cache = tmp_path / "user-cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    return cache
+
+
 @pytest.fixture(scope="session")
 def run_study() -> Program:
     """Start run_study.py with these arguments in a folder, as a user would; output is captured."""

@@ -1,1 +1,1 @@
-"""What a study trains: data sets, the epoch loop of each task, and the thin Ray Trainable around it."""
+"""What a study trains: data sets, one folder per task with its epoch loop, and the thin Ray Trainable around it."""

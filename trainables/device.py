@@ -14,12 +14,12 @@ import torch
 
 
 def pick(gpus: float) -> torch.device:
-    """The device of a trial that was given this many GPUs: Ray may show a GPU to a trial that has none."""
+    """The device for a trial that was given this many GPUs: Ray may show a GPU to a trial that has none."""
     return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
 
 
 def cpu_name() -> str:
-    """The processor's name as its maker gives it."""
+    """The processor's name as its manufacturer gives it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -28,28 +28,29 @@ def cpu_name() -> str:
 
 
 def other_processes_on(device: torch.device) -> int:
-    """How many other processes compute on this GPU, as its driver says; 0 for a CPU, and where the driver does not say."""
+    """How many other processes compute on this GPU, according to its driver; 0 for a CPU, or if the driver cannot say."""
     if device.type != "cuda":
         return 0
     uuid = torch.cuda.get_device_properties(device).uuid
     command = ["nvidia-smi", f"--id=GPU-{uuid}", "--query-compute-apps=pid", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return 0
-    return max(0, len(said.split()) - 1)  # one of them is this process; in a container its number is another
+    # One of them is this process. Its own id would not tell which: inside a container it is a different one.
+    return max(0, len(output.split()) - 1)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that it was given, so that a clock can be read."""
+    """Wait until the device has finished its work, so that a clock can be read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def start_afresh(device: torch.device) -> None:
-    """Before a training: give back what the one before has left, and start a new peak of memory.
+def reset_memory(device: torch.device) -> None:
+    """Before a training: release what the previous one left, and reset the peak.
 
-    A worker that is reused must not report the peak of the trial before.
+    A reused worker must not report the peak of its previous trial.
     """
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -63,7 +64,7 @@ def start_afresh(device: torch.device) -> None:
 def _keep_freed_memory() -> None:
     """Let this process keep the memory that it frees from now on, but not what it has freed so far.
 
-    glibc hands large blocks back to the system at once; the next step gets them again page by page, each cleared first,
+    glibc returns large blocks to the system at once; the next step gets them back page by page, each cleared first,
     which takes up to a quarter of its time.
     """
     mmap_max, trim_threshold = -4, -1  # mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD

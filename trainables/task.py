@@ -26,7 +26,7 @@ Figures = dict[str, float | int | str | None]  # one row: names of record/figure
 
 
 class TrainingConfig(Protocol):
-    """The settings that the Config of every task has, beside its own."""
+    """The settings that the Config of every task has, besides its own."""
 
     @property
     def train_size(self) -> int | None: ...
@@ -88,7 +88,7 @@ class Task(Protocol[C, O, D, T]):
 
     @property
     def DataOptions(self) -> type[O]:
-        """What a space may say under `data` beside `name`: a frozen dataclass."""
+        """What a space may set under `data` besides `name`: a frozen dataclass."""
 
     @property
     def Loop(self) -> LoopClass[C, D, T]:
@@ -103,19 +103,19 @@ class Task(Protocol[C, O, D, T]):
         """
 
     def check_train_size(self, data: D, train_size: int | None) -> None:
-        """DataError if there are fewer than `train_size` training examples."""
+        """Raises DataError if there are fewer than `train_size` training examples."""
 
     def model_options(self, data: D) -> dict[str, int]:
         """The fields of a model's Config that the data decide."""
 
-    def shape(self, data: D) -> dict[str, object]:
-        """What `profile` must know of the data."""
+    def shape(self, data: D) -> dict[str, int]:
+        """What `profile` needs to know about the data."""
 
     def describe(self, data: D) -> dict[str, object]:
         """What environment.json says about the data besides their sizes."""
 
     def keep(self, folder: StudyFolder, data: D, test: T) -> None:
-        """Write what the analysis needs of the data into the study folder."""
+        """Write the part of the data that the analysis needs into the study folder."""
 
     def epoch_seconds(
         self, config: C, figures: Mapping[str, float], train: int, validation: int
@@ -123,9 +123,9 @@ class Task(Protocol[C, O, D, T]):
         """(training, evaluation) seconds of one epoch, from the isolated figures and the numbers of examples."""
 
     def profile(
-        self, config: C, model: str, options: Settings, device: torch.device, shape: Mapping[str, object]
+        self, config: C, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]
     ) -> Figures:
-        """Time one model on made-up data: the figures that `record.figures` marks as measured, and how they came about."""
+        """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about."""
 
 
 def config_class(name: str) -> type[TrainingConfig]:
@@ -139,7 +139,7 @@ def data_options_class(name: str) -> type[object]:
 
 
 def named(name: str) -> Task[TrainingConfig, object, SearchData, Sized]:
-    """The task's code. Its own classes are opaque to whoever asks by name. Raises UserError for an unknown task."""
+    """The task's code. To whoever gets it by name, its own classes are opaque. Raises UserError for an unknown task."""
     return cast("Task[TrainingConfig, object, SearchData, Sized]", _module(name, "task"))
 
 

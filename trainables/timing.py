@@ -1,4 +1,4 @@
-"""Time something alone: warm-up, repeats, median and quartiles. Plain torch; study/profile.py sees to the 'alone'."""
+"""Time a call: warm-up, repeats, median and quartiles. Plain torch; whoever calls ensures that nothing else runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 from trainables import device as hardware
 
-NOISE = 0.1  # interquartile range over the median above which a timing counts as disturbed
+NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call: median, lower and upper quartile, and the number of timed calls."""
+    """Seconds per call: median, lower and upper quartile, and the number of timed calls."""
 
     median: float
     q1: float
@@ -34,54 +34,62 @@ def measure(
     device: torch.device,
     repeats: int = 20,
     seconds: float = 2.0,
-    least: int = 3,
+    min_repeats: int = 3,
     attempts: int = 3,
 ) -> Timing:
-    """Time `call` until it ran `repeats` times or for `seconds`, whichever is first, but at least `least` times.
+    """Time `call` until it ran `repeats` times or for `seconds`, whichever is first, but at least `min_repeats` times.
 
-    One untimed call goes first, or several for a tenth of `seconds`: allocators, kernels and clocks settle in it.
-    Where the quartiles are more than NOISE apart, all is timed again, up to `attempts` times; the steadiest counts.
+    Untimed calls come first, for a tenth of `seconds`: allocators, kernels and clocks settle meanwhile. If the
+    quartiles are more than NOISE apart, everything is timed again, up to `attempts` times; the steadiest timing counts.
     """
     _warm_up(call, device, seconds / 10)
-    [best] = _rounds([call], device, repeats, seconds, least)
+    [best] = _rounds([call], device, repeats, seconds, min_repeats)
     while best.spread > NOISE and (attempts := attempts - 1) > 0:
-        best = min(best, *_rounds([call], device, repeats, seconds, least), key=lambda timing: timing.spread)
+        best = min(best, *_rounds([call], device, repeats, seconds, min_repeats), key=lambda timing: timing.spread)
     return best
 
 
-def best_batch(
-    call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
-) -> tuple[Timing, Timing, int]:
-    """(timing at the first size, timing at the size of the best throughput, that size).
+@dataclass(frozen=True)
+class Throughput:
+    """Timings of inference: at batch 1 and at the batch size with the best throughput."""
 
-    call: a batch size -> what handles such a batch. Sizes rise; the search ends where throughput falls, memory runs out
-    (raised at the first size), or a call takes over a second, since larger ones would take too long to tell.
+    single: Timing
+    best: Timing
+    size: int
+
+    def figures(self, unit: str) -> dict[str, float]:
+        """The columns: latency (ms), throughput (`unit` per second) with its quartiles, and its batch size."""
+        name = f"inference_{unit}_per_second"
+        return {
+            "inference_batch": self.size,
+            name: self.size / self.best.median,
+            f"{name}_q1": self.size / self.best.q3,
+            f"{name}_q3": self.size / self.best.q1,
+            "latency_ms": 1000 * self.single.median,
+        }
+
+
+def best_throughput(
+    call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
+) -> Throughput:
+    """Time batches of rising size, the first of which is 1.
+
+    call: a batch size -> the call that processes such a batch. The search ends when throughput falls, memory runs out
+    (raised only for the first size) or a call takes over a second, because larger batches would take too long.
     """
     first = best = measure(call(sizes[0]), device)
-    at = sizes[0]
+    best_size = sizes[0]
     for size in sizes[1:]:
         try:
             current = measure(call(size), device)
         except torch.OutOfMemoryError:
             break
-        if size / current.median <= at / best.median:
+        if size / current.median <= best_size / best.median:
             break
-        best, at = current, size
+        best, best_size = current, size
         if current.median > 1:
             break
-    return first, best, at
-
-
-def inference_figures(unit: str, one: Timing, best: Timing, size: int) -> dict[str, float]:
-    """The columns of what `best_batch` returned: latency (ms), throughput (`unit` a second) with quartiles, its batch."""
-    name = f"inference_{unit}_per_second"
-    return {
-        "inference_batch": size,
-        name: size / best.median,
-        f"{name}_q1": size / best.q3,
-        f"{name}_q3": size / best.q1,
-        "latency_ms": 1000 * one.median,
-    }
+    return Throughput(first, best, best_size)
 
 
 def alternate(
@@ -89,16 +97,16 @@ def alternate(
     device: torch.device,
     repeats: int = 20,
     seconds: float = 10.0,
-    least: int = 3,
+    min_repeats: int = 3,
 ) -> list[Timing]:
-    """Time several calls in turn (ABAB...), so that what disturbs the machine disturbs them all alike.
+    """Time several calls in turn (ABAB...), so that a disturbance of the machine affects all of them alike.
 
-    Each gets an untimed call; then rounds follow until there were `repeats` or all calls together took `seconds`, but at
-    least `least`.
+    After one untimed call each, rounds follow until there were `repeats` or all calls together took `seconds`, but at
+    least `min_repeats`.
     """
     for call in calls:
         _warm_up(call, device, 0)
-    return _rounds(calls, device, repeats, seconds, least)
+    return _rounds(calls, device, repeats, seconds, min_repeats)
 
 
 def _warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:
@@ -111,16 +119,16 @@ def _warm_up(call: Callable[[], object], device: torch.device, seconds: float) -
 
 
 def _rounds(
-    calls: Sequence[Callable[[], object]], device: torch.device, repeats: int, seconds: float, least: int
+    calls: Sequence[Callable[[], object]], device: torch.device, repeats: int, seconds: float, min_repeats: int
 ) -> list[Timing]:
-    """Each call's timing over rounds in which every call has its turn."""
+    """The timing of each call, over rounds in which every call runs once."""
     times: list[list[float]] = [[] for _ in calls]
-    while (rounds := len(times[0])) < least or (rounds < repeats and sum(map(sum, times)) < seconds):
+    while (rounds := len(times[0])) < min_repeats or (rounds < repeats and sum(map(sum, times)) < seconds):
         for call, own in zip(calls, times, strict=True):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             call()
             hardware.synchronise(device)
-            own.append(time.perf_counter() - begin)
+            own.append(time.perf_counter() - start)
     return [_summary(own) for own in times]
 
 

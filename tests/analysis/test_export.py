@@ -24,8 +24,8 @@ from analysis.use.exported_model import ExportedModel
 from analysis.use.predict import BATCH, Classifier, find_images
 from models.inputs.image_files import decode
 from record.errors import UserError
-from trainables.data.images import digits
 from trainables.data.images.decode import decode_images
+from trainables.data.images.sets import digits
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,14 +1,27 @@
-"""Every task has the names of the Protocol: mypy checks their types here, the tests that they are there and documented."""
+"""Tasks and data sets have the names of their Protocols: mypy checks the types, the tests that all are there."""
 
 from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from record import figures, tasks
 from record.settings import meaning, settable
 from trainables import task
-from trainables.data.images import Images
-from trainables.data.text.text_data import Pairs
+from trainables.data import data_sets
+from trainables.data.images import ImageDataSet, Images
+from trainables.data.images import sets as image_sets
+from trainables.data.images.sets import cifar10, digits
+from trainables.data.text import sets as text_sets
+from trainables.data.text.sets import multi30k, reversal
+from trainables.data.text.text_data import Pairs, TextDataSet
 from trainables.image_classification import task as image_classification
 from trainables.task import Task
 from trainables.translation import task as translation
@@ -17,6 +30,8 @@ IMAGE_CLASSIFICATION: Task[
     image_classification.Config, image_classification.DataOptions, image_classification.Data, Images
 ] = image_classification
 TRANSLATION: Task[translation.Config, translation.DataOptions, translation.Data, Pairs] = translation
+IMAGE_DATA_SETS: list[ImageDataSet] = [cifar10, digits]
+TEXT_DATA_SETS: list[TextDataSet] = [multi30k, reversal]
 
 NAMES = [name for name in vars(Task) if not name.startswith("_")]
 
@@ -39,3 +54,21 @@ def test_quality_and_speed_of_a_task_are_objectives(name: str) -> None:
     terms = tasks.terms(name)
     assert {terms.validation, terms.speed} <= set(figures.objectives(name))
     assert {terms.tested, terms.interpolated_speed} <= {figure.name for figure in figures.of(name)}
+
+
+@pytest.mark.parametrize(("sets", "load"), [(image_sets, ImageDataSet.load), (text_sets, TextDataSet.load)])
+def test_every_data_set_loads_as_the_protocol_says(sets: ModuleType, load: Callable[..., object]) -> None:
+    names = data_sets(sets)
+    assert names
+    for name in names:
+        data_set = importlib.import_module(f"{sets.__name__}.{name}")
+        assert ["self", *inspect.signature(data_set.load).parameters] == list(inspect.signature(load).parameters)
+
+
+def test_importing_models_loops_or_analysis_never_imports_ray() -> None:
+    code = (
+        "import sys, models, trainables.image_classification.task, analysis, analysis.cli.main, analysis.tell.pictures.png\n"
+        "for name in models.available(): models.config_class(name)\n"
+        "assert 'ray' not in sys.modules, 'ray was imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

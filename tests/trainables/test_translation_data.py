@@ -1,4 +1,4 @@
-"""Text data: tokens and back, vocabularies, folders, their errors, and the real Multi30k where it lies."""
+"""Text data: tokens and back, vocabularies, folders, their errors, and the real Multi30k if it is there."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from hypothesis import strategies as st
 
 from models.inputs.text import SPECIALS, UNKNOWN, Vocabulary, tokenise
 from tests.conftest import SHARED
-from trainables.data import DataError, data_sets, images, text
-from trainables.data.text.text_data import Sentences, TextOptions, load_text
+from trainables.data import DataError, data_sets
+from trainables.data.images import sets as image_sets
+from trainables.data.text import sets
+from trainables.data.text.loading import load_text
+from trainables.data.text.options import TextOptions
+from trainables.data.text.text_data import Sentences, TextData
 
-MULTI30K = pytest.mark.skipif(not (SHARED / "data" / "multi30k").is_dir(), reason="the real data are not here")
+pytestmark = pytest.mark.usefixtures("user_cache")  # decoded and tokenised data are cached there
+
+MULTI30K = pytest.mark.skipif(
+    not (SHARED / "data" / "multi30k").is_dir(), reason="the real data are not on this machine"
+)
 GERMAN = ["Ein Hund läuft.", "Eine Frau liest ein Buch.", "Ein Hund (braun) schläft.", "Ein Mann läuft."]
 ENGLISH = ["A dog runs.", "A woman reads a book.", "A (brown) dog doesn't run.", "A man runs."]
 
 
-@pytest.fixture(autouse=True)
-def cache_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user cache"))
-
-
 def write(folder: Path, endings: tuple[str, str] = ("src", "tgt"), **changed: bytes) -> Path:
-    """A folder of parallel text; changed: the content of single files, their names with _ for the dot."""
+    """A folder of parallel text; changed: the content of individual files, named with _ instead of the dot."""
     folder.mkdir(exist_ok=True)
     for split in ("train", "val", "test"):
         for ending, lines in zip(endings, (GERMAN, ENGLISH), strict=True):
@@ -34,17 +37,17 @@ def write(folder: Path, endings: tuple[str, str] = ("src", "tgt"), **changed: by
     return folder
 
 
-def load(folder: Path, **options: object):
+def load(folder: Path, **options: object) -> TextData:
     return load_text(str(folder), folder.parent, TextOptions(**{"min_frequency": 1} | options))
 
 
-def test_rules_of_the_language_cut_a_sentence() -> None:
+def test_the_rules_of_a_language_split_its_sentences() -> None:
     assert [t.text for t in tokenise("Don't go (home).", "en")] == ["Do", "n't", "go", "(", "home", ")", "."]
     assert [t.space_before for t in tokenise("Don't go", "en")] == [False, False, True]
     assert [t.text for t in tokenise("a b", "no such language")] == ["a", "b"]
 
 
-def test_a_vocabulary_counts_orders_and_leaves_out() -> None:
+def test_a_vocabulary_has_the_frequent_tokens_in_order() -> None:
     sentences = [tokenise(line, "en") for line in ("b a c", "b a", "b")]
     vocabulary = Vocabulary.build("en", sentences, 2)
     assert vocabulary.tokens == (*SPECIALS, "b", "a")
@@ -52,7 +55,7 @@ def test_a_vocabulary_counts_orders_and_leaves_out() -> None:
     assert Vocabulary.from_dict(vocabulary.to_dict()) == vocabulary
 
 
-def test_sentences_are_written_as_the_training_text_was() -> None:
+def test_sentences_are_spaced_like_the_training_text() -> None:
     vocabulary = Vocabulary.build("en", [tokenise(line, "en") for line in ENGLISH], 1)
     for line in ENGLISH:
         assert vocabulary.write(vocabulary.read(line)) == line
@@ -60,18 +63,18 @@ def test_sentences_are_written_as_the_training_text_was() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=6))
-def test_sentences_in_arrays_are_the_sentences(rows: list[list[int]]) -> None:
+def test_sentences_come_back_from_their_arrays(rows: list[list[int]]) -> None:
     sentences = Sentences.of(rows)
     assert len(sentences) == len(rows) and sentences.lengths.tolist() == [len(row) for row in rows]
     assert [sentences[i].tolist() for i in range(len(rows))] == rows
 
 
-def test_data_sets_are_known_by_task() -> None:
-    assert tuple(data_sets(text)) == ("multi30k", "reversal")
-    assert not {"multi30k", "reversal"} & set(data_sets(images))
+def test_data_sets_belong_to_text_or_to_images() -> None:
+    assert data_sets(sets) == ["multi30k", "reversal"]
+    assert not {"multi30k", "reversal"} & set(data_sets(image_sets))
 
 
-def test_a_folder_is_read_whatever_its_files_endings(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_may_have_any_endings(tmp_path: Path) -> None:
     plain = load(write(tmp_path / "plain"))
     folder = write(tmp_path / "packed", ("de", "en"))
     for path in list(folder.iterdir()):
@@ -84,7 +87,7 @@ def test_a_folder_is_read_whatever_its_files_endings(tmp_path: Path) -> None:
     assert packed.note == "packed (4 training pairs)"
 
 
-def test_the_vocabulary_comes_from_train_unless_all_is_asked_for(tmp_path: Path) -> None:
+def test_the_vocabulary_comes_from_the_training_split_unless_all_are_chosen(tmp_path: Path) -> None:
     folder = write(tmp_path / "text", test_src=b"Zebra\n", test_tgt=b"zebra\n")
     assert "zebra" not in load(folder).target_vocabulary.tokens
     assert "zebra" in load(folder, vocabulary="all").target_vocabulary.tokens
@@ -109,15 +112,15 @@ def test_only_the_line_feed_ends_a_line(tmp_path: Path) -> None:
 def test_the_cache_notices_changed_content(tmp_path: Path) -> None:
     folder = write(tmp_path / "text")
     first = load(folder)
-    kept = list((folder / ".cache").iterdir())
-    assert len(kept) == 1
+    entries = list((folder / ".cache").iterdir())
+    assert len(entries) == 1
     again = load(folder)
     assert again.target_vocabulary == first.target_vocabulary and again.test.target_text == first.test.target_text
     assert again.train.source.tokens.tolist() == first.train.source.tokens.tolist()
-    changed = (folder / "train.tgt").read_bytes().replace(b"dog", b"cat")  # the same size, and soon the same time
+    changed = (folder / "train.tgt").read_bytes().replace(b"dog", b"cat")  # the same size, and almost the same time
     (folder / "train.tgt").write_bytes(changed)
     assert "cat" in load(folder).target_vocabulary.tokens
-    kept[0].write_bytes(b"damaged")
+    entries[0].write_bytes(b"damaged")
     (folder / "train.tgt").write_bytes(changed.replace(b"cat", b"dog"))
     assert load(folder).target_vocabulary == first.target_vocabulary
 
@@ -125,19 +128,19 @@ def test_the_cache_notices_changed_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"train_src": b""}, r"train\.src: empty; one sentence a line"),
+        ({"train_src": b""}, r"train\.src: empty; one sentence per line"),
         ({"val_tgt": b"one\n"}, r"val\.src: 4 lines, but val\.tgt has 1"),
         ({"test_src": "Ein Hund läuft.\nMünchen\n".encode("latin1")}, r"test\.src, line 1: not UTF-8"),
         ({"val_src": b"\xff\xfe\n" * 4}, r"val\.src, line 1: not UTF-8"),
     ],
 )
-def test_bad_files_are_named(changed: dict[str, bytes], message: str, tmp_path: Path) -> None:
+def test_errors_name_bad_files(changed: dict[str, bytes], message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as error:
         load(write(tmp_path / "text", **changed))
     assert "\n" not in str(error.value)
 
 
-def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
+def test_errors_name_missing_files_and_unknown_names(tmp_path: Path) -> None:
     folder = write(tmp_path / "text")
     (folder / "val.tgt").unlink()
     with pytest.raises(DataError, match=r"no val\.tgt or val\.tgt\.gz; a folder of text holds"):
@@ -157,13 +160,13 @@ def test_missing_files_and_unknown_names_are_named(tmp_path: Path) -> None:
 def test_a_failed_download_names_the_alternatives_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.data.text.multi30k._URL", "http://127.0.0.1:9/nothing")
+    monkeypatch.setattr("trainables.data.text.sets.multi30k._URL", "http://127.0.0.1:9/nothing")
     with pytest.raises(DataError, match=r"train\.de\.gz.*--data-dir, or use --data reversal"):
         load_text("multi30k", tmp_path / "data", TextOptions())
     assert not (tmp_path / "data").exists()
 
 
-def test_reversal_is_what_it_says() -> None:
+def test_reversal_holds_reversed_sequences_and_disjoint_splits() -> None:
     data = load_text("reversal", Path("data"), TextOptions())
     assert [len(part) for part in (data.train, data.validation, data.test)] == [8000, 500, 500]
     assert len(data.source_vocabulary) == len(data.target_vocabulary) == 14
@@ -180,6 +183,6 @@ def test_multi30k_has_the_known_vocabularies() -> None:
     assert [len(part) for part in (own.train, own.validation, own.test)] == [29000, 1014, 1000]
     report = load_text("multi30k", SHARED / "data", TextOptions(vocabulary="all"))
     assert (len(report.source_vocabulary), len(report.target_vocabulary)) == (8316, 6384)
-    written = [report.target_vocabulary.write(report.test.target[i]) for i in range(len(report.test))]
-    same = sum(one == other for one, other in zip(written, report.test.target_text, strict=True))
-    assert same >= 850  # the others hold unknown words or quotation marks
+    sentences = [report.target_vocabulary.write(report.test.target[i]) for i in range(len(report.test))]
+    equal = sum(one == other for one, other in zip(sentences, report.test.target_text, strict=True))
+    assert equal >= 850  # the others have unknown words or quotation marks

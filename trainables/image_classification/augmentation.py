@@ -1,4 +1,4 @@
-"""Augmentation of uint8 images, computed in batches on the device."""
+"""Augmentation of uint8 images, per batch on the device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 def augment(images: Tensor, generator: torch.Generator, flip: bool, shift: float) -> Tensor:
     """Flip each image with probability 1/2 and shift it by up to `shift` of its size, repeating its edge.
 
-    A shift with a repeated edge is the padded random crop of the CIFAR recipes. Both are one gather.
+    A shift with a repeated edge is the padded random crop of the CIFAR recipes. Flip and shift are one gather.
 
     images: (B, H, W, C) of any type. generator: on the CPU, so that every device draws the same numbers.
     """

@@ -1,4 +1,4 @@
-"""Settings of an image classifier's training, and what a space may say about its data. No torch."""
+"""Settings of an image classifier's training, and what a space may set for its data. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from record.settings import setting
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a space may say under `data` besides the name."""
+    """What a space may set under `data` besides the name."""
 
     validation: float = setting(0.2, "validation split: share of the training images (below 1) or their number")
 

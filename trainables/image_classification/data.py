@@ -1,4 +1,4 @@
-"""The data of image classification, as a study uses them."""
+"""The data of image classification as a study uses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from record import contents
 from record.folder import StudyFolder
 from trainables.data import DataError
-from trainables.data.images import Images, load
+from trainables.data.images import Images
+from trainables.data.images.loading import load_images
 from trainables.data.images.splits import subset, validation_split
 from trainables.image_classification.config import DataOptions
 
@@ -34,7 +35,7 @@ def load_data(
 
     Raises DataError.
     """
-    whole = load(name, data_dir, max(image_sizes), seed)
+    whole = load_images(name, data_dir, max(image_sizes), seed)
     labels, validation = whole.train.labels, options.validation
     count = round(validation * len(labels)) if validation < 1 else int(validation)
     if count >= len(labels):
@@ -44,7 +45,7 @@ def load_data(
 
 
 def check_train_size(data: Data, train_size: int | None) -> None:
-    """DataError if there are fewer than `train_size` training images."""
+    """Raises DataError if there are fewer than `train_size` training images."""
     if train_size is not None:
         subset(data.train.labels, train_size, seed=0)
 
@@ -54,9 +55,10 @@ def model_options(data: Data) -> dict[str, int]:
     return {"num_classes": len(data.classes)}
 
 
-def shape(data: Data) -> dict[str, object]:
-    """What `profile` must know of the data."""
-    return {"image_shape": data.train.images.shape[1:], "classes": len(data.classes)}
+def shape(data: Data) -> dict[str, int]:
+    """What `profile` needs to know about the data."""
+    _, height, width, _ = data.train.images.shape
+    return {"height": height, "width": width, "classes": len(data.classes)}
 
 
 def describe(data: Data) -> dict[str, object]:
@@ -65,14 +67,14 @@ def describe(data: Data) -> dict[str, object]:
 
 
 def keep(folder: StudyFolder, data: Data, test: Images) -> None:
-    """Write the test labels, and images to look at models with after the study, when the data may lie elsewhere."""
+    """Write the test labels, and images to inspect models with when the data are no longer at hand."""
     contents.write_predictions(folder.labels, test.labels)
     if not folder.samples.exists():
         contents.write_samples(folder, {"validation": sample(data.validation), "test": sample(test)})
 
 
 def sample(images: Images, max_mb: float = MAX_SAMPLE_MB) -> contents.Sample:
-    """As many images as fit into `max_mb`, class-balanced where not all do."""
+    """As many images as fit into `max_mb`, class-balanced if that is not all of them."""
     fitting = max(1, int(max_mb * 1e6 / images.images[0].nbytes))
     chosen = np.sort(subset(images.labels, min(fitting, len(images)), seed=0))
     return contents.Sample(images.images[chosen], images.labels[chosen])

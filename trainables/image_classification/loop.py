@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ from trainables.image_classification.augmentation import augment
 from trainables.image_classification.config import Config
 from trainables.image_classification.data import Data, model_options
 from trainables.task import Figures, Settings
-from trainables.training import Diverged, hash_seed
+from trainables.training import check_finite, hash_seed
 
 EVAL_BATCH = 256
 
@@ -45,10 +45,10 @@ def learning_rate(step: int, config: Config, steps_per_epoch: int) -> float:
 
 
 class Loop:
-    """One training: model, optimiser, schedule and epoch, which `state_dict` saves whole.
+    """One training: model, optimiser, schedule and epoch, all of which `state_dict` saves.
 
-    Every random number of an epoch follows from (seed, epoch), so a loop that is stopped after an epoch and loaded
-    again goes on bit for bit as if it had not been stopped, without any generator's state being kept.
+    Every random number of an epoch follows from (seed, epoch). So a loop that is stopped after an epoch and loaded again
+    continues bit for bit like an uninterrupted one, and no state of a generator has to be saved.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Loop:
         data: Data,
         device: torch.device,
     ) -> None:
-        """model: a file of models/; options: fields of its Config; weights: 'none', 'pretrained' or a file."""
+        """model: a file of models/; options: fields of its Config; weights: "none", "timm" or a file."""
         self.config, self.data, self.device = config, data, device
         size = config.train_size or len(data.train.labels)
         self.indices = subset(data.train.labels, size, config.seed)
@@ -68,46 +68,35 @@ class Loop:
         self.accumulation = config.accumulation
         self.eval_batch = EVAL_BATCH
         self.epoch = 0
-        hardware.start_afresh(device)
+        hardware.reset_memory(device)
         torch.manual_seed(config.seed)
         self.model = models.build(model, weights=weights, **model_options(data), **options)
         mean, std = models.normalisation(self.model)
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
-        size_of_input = options.get("image_size") or models.config_class(model)().image_size
-        self.image_size = int(size_of_input)
+        self.image_size = int(options.get("image_size") or models.config_class(model)().image_size)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.forward: Any = self.model
+        self.forward: Callable[[Tensor], Tensor] = self.model
         if config.compile:
-            # A worker compiles one model after another from the same code; beyond a few, torch would silently give up.
+            # A worker compiles one model after another from the same code; after a few, torch silently gives up.
             torch.compiler.reset()
             self.forward = torch.compile(self.model)
         decayed = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, object]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
     def run_epoch(self) -> Figures:
         """Train one epoch, evaluate on the validation images, and return one row of metrics.
 
-        Raises Diverged when a loss of the epoch was not finite.
+        Raises Diverged if a loss of the epoch is not finite.
         """
-        torch.manual_seed(hash_seed(self.config.seed, self.epoch))
-        generator = torch.Generator().manual_seed(hash_seed(self.config.seed, self.epoch, 1))
-        order = self.indices[torch.randperm(len(self.indices), generator=generator).numpy()]
-        self.model.train()
-        begin = time.perf_counter()
-        total = torch.zeros((), device=self.device)
-        for step, batch in enumerate(np.array_split(order, self.steps_per_epoch)):
-            lr = learning_rate(self.epoch * self.steps_per_epoch + step, self.config, self.steps_per_epoch)
-            total += self.train_step(batch, lr, generator) * len(batch)
-        train_loss = total.item() / len(order)  # the epoch's one synchronisation
-        train_seconds = time.perf_counter() - begin
-        if not math.isfinite(train_loss):
-            raise Diverged(f"diverged: the training loss of epoch {self.epoch + 1} is {train_loss}")
-        begin = time.perf_counter()
+        start = time.perf_counter()
+        train_loss, lr = self._train_epoch()
+        train_seconds = time.perf_counter() - start
+        check_finite(train_loss, "training", self.epoch + 1)
+        start = time.perf_counter()
         accuracy, loss, _ = self.evaluate(self.data.validation)
-        if not math.isfinite(loss):
-            raise Diverged(f"diverged: the validation loss of epoch {self.epoch + 1} is {loss}")
+        check_finite(loss, "validation", self.epoch + 1)
         self.epoch += 1
         row: Figures = {
             "epoch": self.epoch,
@@ -116,8 +105,8 @@ class Loop:
             "train_loss": train_loss,
             "learning_rate": lr,
             "train_seconds": train_seconds,
-            "eval_seconds": time.perf_counter() - begin,
-            "train_images_per_second": len(order) / train_seconds,
+            "eval_seconds": time.perf_counter() - start,
+            "train_images_per_second": len(self.indices) / train_seconds,
             "peak_memory_mb": hardware.peak_memory_mb(self.device),
             "accumulation": self.accumulation,
         }
@@ -127,10 +116,22 @@ class Loop:
             )
         return row
 
-    def train_step(self, batch: np.ndarray, lr: float, generator: torch.Generator) -> Tensor:
-        """One step of the optimiser on the training images `batch` (indices); the mean loss, not yet synchronised.
+    def _train_epoch(self) -> tuple[float, float]:
+        """Train on each image once: (mean loss, last learning rate)."""
+        torch.manual_seed(hash_seed(self.config.seed, self.epoch))
+        generator = torch.Generator().manual_seed(hash_seed(self.config.seed, self.epoch, 1))
+        order = self.indices[torch.randperm(len(self.indices), generator=generator).numpy()]
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        for step, batch in enumerate(np.array_split(order, self.steps_per_epoch)):
+            lr = learning_rate(self.epoch * self.steps_per_epoch + step, self.config, self.steps_per_epoch)
+            total += self.train_step(batch, lr, generator) * len(batch)
+        return total.item() / len(order), lr  # item() is the epoch's only synchronisation
 
-        Out of memory halves the micro-batch, for this and all later steps, and computes the step again.
+    def train_step(self, batch: np.ndarray, lr: float, generator: torch.Generator) -> Tensor:
+        """One step of the optimiser on the training images `batch` (indices): the mean loss, not synchronised.
+
+        Running out of memory halves the micro-batch, for this and all later steps, and repeats the step.
         """
         images = torch.from_numpy(self.data.train.images[batch]).to(self.device, non_blocking=True)
         labels = torch.from_numpy(self.data.train.labels[batch]).to(self.device, non_blocking=True)
@@ -142,7 +143,7 @@ class Loop:
             except torch.OutOfMemoryError:
                 if self.accumulation >= len(batch):
                     raise
-            # Out here the error is gone, whose traceback held the tensors that had found room.
+            # Retry outside the except block: the traceback keeps the failed step's tensors alive.
             self.accumulation *= 2
             torch.cuda.empty_cache()
         if self.config.gradient_clip:
@@ -153,15 +154,16 @@ class Loop:
         return loss
 
     def _gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Leave the gradients of the mean loss in the parameters, computed in `accumulation` parts; returns the loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self.device)
-        chunks = min(self.accumulation, len(labels))
-        for some_images, some_labels in zip(images.chunk(chunks), labels.chunk(chunks), strict=True):
-            logits = self.logits(some_images)
-            part = F.cross_entropy(logits, some_labels, label_smoothing=self.config.label_smoothing)
-            part = part * (len(some_labels) / len(labels))
-            part.backward()
-            loss += part.detach()
+        parts = min(self.accumulation, len(labels))
+        for part_images, part_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            logits = self.logits(part_images)
+            part_loss = F.cross_entropy(logits, part_labels, label_smoothing=self.config.label_smoothing)
+            part_loss = part_loss * (len(part_labels) / len(labels))
+            part_loss.backward()
+            loss += part_loss.detach()
         return loss
 
     def logits(self, images: Tensor) -> Tensor:
@@ -170,24 +172,25 @@ class Loop:
         with self._autocast():
             return self.forward(pixels).float()
 
+    @property
+    def uses_bfloat16(self) -> bool:
+        """Whether the model computes in bfloat16: if the config allows it and the hardware is made for it."""
+        return self.config.bfloat16 and has_bfloat16(self.device)
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.uses_bfloat16)
 
     @contextmanager
     def inference(self) -> Iterator[None]:
-        """Inside, the model only answers; its weights are converted to bfloat16 once, not for each batch."""
+        """Inside, the model only predicts; its weights are converted to bfloat16 once, not once per batch."""
         self.model.eval()
         with torch.inference_mode(), self._autocast():
             yield
 
-    @property
-    def uses_bfloat16(self) -> bool:
-        return self.config.bfloat16 and has_bfloat16(self.device)
-
     def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
         """(accuracy, mean cross-entropy, predicted class of each image (N,)).
 
-        Out of memory halves the batch, for this and all later evaluations, and begins again.
+        Running out of memory halves the batch, for this and all later evaluations, and starts over.
         """
         while True:
             try:
@@ -202,13 +205,20 @@ class Loop:
     def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
         loss = torch.zeros((), device=self.device)
         predicted = []
-        for some, labels in self._batches(images):
-            logits = self.logits(some)
+        for pixels, labels in self._evaluation_batches(images):
+            logits = self.logits(pixels)
             loss += F.cross_entropy(logits, labels, reduction="sum")
             predicted.append(logits.argmax(1))
         predictions = torch.cat(predicted).cpu().numpy()
         count = len(images.labels)
         return float((predictions == images.labels).sum()) / count, loss.item() / count, predictions
+
+    def _evaluation_batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(images.labels), self.eval_batch):
+            batch = slice(start, start + self.eval_batch)
+            # A copy: the array is read-only, in memory that all workers of a node share.
+            pixels = torch.from_numpy(np.array(images.images[batch])).to(self.device, non_blocking=True)
+            yield pixels, torch.from_numpy(np.array(images.labels[batch])).to(self.device, non_blocking=True)
 
     def test(self, test: Images, folder: StudyFolder, trial: str) -> Figures:
         """Evaluate the trained model on the test split: its figures. Writes the trial's predictions into the folder."""
@@ -216,15 +226,8 @@ class Loop:
         contents.write_predictions(folder.predictions(trial), predictions)
         return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(test)}
 
-    def _batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
-        for begin in range(0, len(images.labels), self.eval_batch):
-            part = slice(begin, begin + self.eval_batch)
-            # A copy: the array lies read-only in memory that all workers of a node share.
-            some = torch.from_numpy(np.array(images.images[part])).to(self.device, non_blocking=True)
-            yield some, torch.from_numpy(np.array(images.labels[part])).to(self.device, non_blocking=True)
-
     def state_dict(self) -> dict[str, object]:
-        """All that the rest of the training depends on."""
+        """Everything that the rest of the training depends on."""
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -233,6 +236,7 @@ class Loop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken, bit for bit."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.accumulation = state["epoch"], state["accumulation"]

@@ -1,4 +1,4 @@
-"""Settings of a translation model's training, and what a space may say about its data. No torch."""
+"""Settings of a translation model's training, and what a space may set for its data. No torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from trainables.data.text.options import TextOptions
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a space may say under `data` besides the name. Translation data bring their own validation split."""
+    """What a space may set under `data` besides the name. Translation data have a validation split of their own."""
 
     text: TextOptions = field(default_factory=TextOptions, metadata={"meaning": "how text becomes tokens"})
 
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of one training. The schedule counts batches, also where several make one step of the optimiser."""
+    """Settings of one training. The schedule counts batches, even if several make one step of the optimiser."""
 
     factor: float = setting(1.0, "factor of the paper's learning rate", free=True)
     warmup: int = setting(4000, "batches until the learning rate peaks", free=True)

@@ -1,4 +1,4 @@
-"""The data of translation, as a study uses them."""
+"""The data of translation as a study uses them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from models.inputs.text import Vocabulary
 from record import contents
 from record.folder import StudyFolder
 from trainables.data import DataError
-from trainables.data.text.text_data import Pairs, load_text
+from trainables.data.text.loading import load_text
+from trainables.data.text.text_data import Pairs
 from trainables.translation.config import DataOptions
 
 
@@ -37,7 +38,7 @@ def load_data(
 
 
 def check_train_size(data: Data, train_size: int | None) -> None:
-    """DataError if there are fewer than `train_size` training pairs."""
+    """Raises DataError if there are fewer than `train_size` training pairs."""
     if train_size is not None and train_size > len(data.train):
         raise DataError(f"train_size {train_size} is impossible: there are {len(data.train)} training pairs")
 
@@ -47,19 +48,19 @@ def model_options(data: Data) -> dict[str, int]:
     return {"source_vocabulary": len(data.source_vocabulary), "target_vocabulary": len(data.target_vocabulary)}
 
 
-def shape(data: Data) -> dict[str, object]:
-    """What `profile` must know of the data: sizes of the vocabularies, mean tokens per sentence."""
+def shape(data: Data) -> dict[str, int]:
+    """What `profile` needs to know about the data: sizes of the vocabularies, mean tokens per sentence."""
     source, target = (round(float(side.lengths.mean())) for side in (data.train.source, data.train.target))
     return {**model_options(data), "source_tokens": source, "target_tokens": target}
 
 
 def describe(data: Data) -> dict[str, object]:
     """What environment.json says about the data besides their sizes."""
-    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language]} | shape(data)
+    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language], **shape(data)}
 
 
 def keep(folder: StudyFolder, data: Data, test: Pairs) -> None:
-    """Write the vocabularies, and the references to compare translations with."""
+    """Write the vocabularies, and the reference translations of the validation and test sentences."""
     references = {
         source: target
         for pairs in (data.validation, test)

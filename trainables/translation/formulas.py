@@ -6,10 +6,10 @@ import math
 
 
 def learning_rate(step: int, width: int, warmup: int, cooldown: float, steps: int) -> float:
-    """width^-0.5 x min(step^-0.5, step x warmup^-1.5) (arXiv 1706.03762, section 5.3), falling to 0 in the end.
+    """width^-0.5 x min(step^-0.5, step x warmup^-1.5) (arXiv 1706.03762, section 5.3), falling to 0 at the end.
 
-    step: counts the batches of the whole training, from 1 to `steps`. cooldown: the last batches, over which the rate
-    is lowered linearly; 0: never, as in the paper.
+    step: counts the batches of the whole training, from 1 to `steps`. cooldown: number of batches at the end over which
+    the rate falls linearly; 0: it does not, as in the paper.
     """
     rate = width**-0.5 * min(step**-0.5, step * warmup**-1.5)
     return rate * min(1.0, (steps - step + 1) / cooldown) if cooldown else rate

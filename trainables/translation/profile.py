@@ -1,13 +1,12 @@
-"""What a translation model costs: training step, decoding and memory, timed on made-up sentences of the data's lengths.
+"""What a translation model costs: training step, decoding and memory, timed on random sentences of the data's lengths.
 
-Nothing else may run meanwhile: that is the caller's part.
+The caller ensures that nothing else runs meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +18,17 @@ from trainables import device as hardware
 from trainables import timing
 from trainables.data.text.text_data import Pairs, Sentences
 from trainables.task import Figures, Settings
+from trainables.timing import Throughput, Timing
 from trainables.translation.batching import collate
 from trainables.translation.config import Config
 from trainables.translation.data import Data
 from trainables.translation.loop import Loop
 
-WIDEST_BATCH = 256  # sentences decoded at once
+DECODING_BATCHES = (1, 16, 64, 256)  # sentences decoded at once
 
 
-def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, Any]) -> Figures:
-    """Time one model on made-up sentences of the data's mean lengths (`shape` of data.py)."""
+def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]) -> Figures:
+    """Time one model on random sentences of the data's mean lengths (`shape` of data.py)."""
     data = noise(config, **shape)
     loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
     return measure(loop, shape["source_tokens"], shape["target_tokens"])
@@ -37,10 +37,10 @@ def profile(config: Config, model: str, options: Settings, device: torch.device,
 def noise(
     config: Config, source_vocabulary: int, target_vocabulary: int, source_tokens: int, target_tokens: int
 ) -> Data:
-    """Data whose training split is one batch of the config's, of random sentences that all have the same lengths."""
+    """One batch of random pairs, sized as this config sizes its batches; all pairs have the same lengths."""
     rng = np.random.default_rng(0)
-    longest = max(source_tokens, target_tokens) + 1
-    count = config.batch_size or max(1, config.batch_tokens // longest)
+    padded_length = max(source_tokens, target_tokens) + 1
+    count = config.batch_size or max(1, config.batch_tokens // padded_length)
 
     def sentences(vocabulary: int, length: int) -> Sentences:
         return Sentences.of(rng.integers(len(SPECIALS), max(vocabulary, 5), (count, length)).tolist())
@@ -56,48 +56,60 @@ def _vocabulary(size: int) -> Vocabulary:
 def measure(loop: Loop, source_tokens: int, target_tokens: int) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
-    The training step is the real one, from token positions to the optimiser's step. Decoding goes from token positions
-    to those of the translation, at one sentence and at the batch with the best throughput; each translation is made as
-    long as the data's mean, since an untrained model does not know when to stop.
+    The training step goes from token positions to the step of the optimiser. Decoding goes from token positions to
+    those of the translation, at one sentence and at the batch with the best throughput.
     """
-    config, device, pairs = loop.config, loop.device, loop.data.train
-    everything = np.arange(len(pairs))
+    config, pairs = loop.config, loop.data.train
+    step = time_step(loop)
+    memory = hardware.peak_memory_mb(loop.device)
+    decoding, flops = time_decoding(loop, source_tokens, target_tokens)
+    seconds = step.median / config.accumulation
+    return {
+        "batch": len(pairs),
+        "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
+        "device": loop.device.type,
+        "threads": torch.get_num_threads(),
+        **decoding.figures("sentences"),
+        "train_step_seconds": seconds,
+        "train_tokens_per_second": int((pairs.target.lengths + 1).sum()) / seconds,
+        "train_pairs_per_second": len(pairs) / seconds,
+        "parameters": sum(p.numel() for p in loop.model.parameters()),
+        "gflops_per_sentence": flops / 1e9,
+        "peak_memory_mb": memory,
+        "spread": max(decoding.best.spread, step.spread),
+    }
+
+
+def time_step(loop: Loop) -> Timing:
+    """The step of the optimiser with all its batches, each of which is all pairs."""
+    config, pairs = loop.config, np.arange(len(loop.data.train))
 
     def step() -> None:
         for _ in range(config.accumulation):
-            batch = collate(pairs, everything, config.pad_to, device)
+            batch = collate(loop.data.train, pairs, config.pad_to, loop.device)
             (loop.loss(batch, config.label_smoothing) / len(batch.labels)).backward()
         loop.optimise(1e-4)
 
     loop.model.train()
-    trained = timing.measure(step, device)
-    memory = hardware.peak_memory_mb(device)
+    return timing.measure(step, loop.device)
 
+
+def time_decoding(loop: Loop, source_tokens: int, target_tokens: int) -> tuple[Throughput, int]:
+    """(timings, floating point operations for one sentence).
+
+    All translations get the mean length of the data's, because an untrained model does not know when to stop.
+    """
     with torch.no_grad():
         loop.model.output.bias[END] = -1e9
     search = replace(loop.search, limit=target_tokens + 1)
     rng = np.random.default_rng(1)
 
     def decode(count: int) -> None:
-        many = [rng.integers(len(SPECIALS), max(len(loop.data.source_vocabulary), 5), source_tokens)] * count
-        with torch.autocast(device.type, torch.bfloat16, enabled=loop.uses_bfloat16):
-            translate(loop.model, many, search, batch=count * search.beams)
+        sentences = [rng.integers(len(SPECIALS), max(len(loop.data.source_vocabulary), 5), source_tokens)] * count
+        with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.uses_bfloat16):
+            translate(loop.model, sentences, search, batch=count * search.beams)
 
-    one, best, best_batch = timing.best_batch(lambda size: lambda: decode(size), (1, 16, 64, WIDEST_BATCH), device)
+    throughput = timing.best_throughput(lambda size: lambda: decode(size), DECODING_BATCHES, loop.device)
     with FlopCounterMode(display=False) as flops:
         decode(1)
-    batch_tokens, seconds = int((pairs.target.lengths + 1).sum()), trained.median / config.accumulation
-    return {
-        "batch": len(pairs),
-        "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        **timing.inference_figures("sentences", one, best, best_batch),
-        "train_step_seconds": seconds,
-        "train_tokens_per_second": batch_tokens / seconds,
-        "train_pairs_per_second": len(pairs) / seconds,
-        "parameters": sum(p.numel() for p in loop.model.parameters()),
-        "gflops_per_sentence": flops.get_total_flops() / 1e9,
-        "peak_memory_mb": memory,
-        "spread": max(best.spread, trained.spread),
-    }
+    return throughput, flops.get_total_flops()

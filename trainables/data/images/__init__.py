@@ -1,17 +1,14 @@
-"""Image data sets as uint8 arrays, decoded once; numpy only.
-
-A data set is a file of this folder with a function `load(data_dir, image_size, seed) -> ImageData`.
-"""
+"""Image data sets as uint8 arrays, decoded once; numpy only."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from trainables.data import DataError, data_sets, unknown
+from trainables.data import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,31 +39,12 @@ class ImageData:
     test: Images
 
 
-def load(data: str, data_dir: Path = Path("data"), image_size: int = 224, seed: int = 0) -> ImageData:
-    """Read a data set by name, or a folder of Parquet files, CIFAR-10 batches or images.
+class ImageDataSet(Protocol):
+    """A file of sets/."""
 
-    `data` is tried as a name, as a path, and as a folder of `data_dir`. Square images of one size up to
-    `image_size` pixels keep their size (the training loop resizes in batches); all others are brought to
-    `image_size`. `seed` only decides which images a data set without a test split gives up for one, so it
-    must stay the same throughout a study. Raises DataError.
-    """
-    if image_size < 1:
-        raise DataError(f"image_size is {image_size}; it must be at least 1 pixel")
-    data_dir = Path(data_dir).expanduser()
-    known = data_sets(sys.modules[__name__])
-    if data in known:
-        return known[data].load(data_dir, image_size, seed)
-    for folder in (Path(data).expanduser(), data_dir / data):
-        if data and folder.is_dir():
-            return _load_folder(folder, image_size, seed)
-    raise unknown(data, known, "a folder of images (train/<class>/*.jpg) or of Parquet files works too")
+    def load(self, data_dir: Path, image_size: int, seed: int) -> ImageData:
+        """The data set, from `data_dir` if it is read from files. Raises DataError.
 
-
-def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
-    from trainables.data.images import cifar10, image_folder, parquet
-
-    if cifar10.place_in(folder) is not None:
-        return cifar10.load(folder, image_size, seed)
-    if parquet.holds_parquet(folder):
-        return parquet.read(folder, image_size, seed)
-    return image_folder.read(folder, image_size, seed)
+        image_size: the side to decode images to that are larger or not square. seed: of the test split, unless the
+        data set is published with one.
+        """

@@ -1,5 +1,7 @@
 """Encoded image files (JPEG, PNG, ...) to one uint8 array."""
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections.abc import Sequence
@@ -13,8 +15,8 @@ from trainables.data import DataError
 from trainables.data.images import Images
 from trainables.data.images.splits import TEST_SHARE, validation_split
 
-_CHUNK = 64  # images a task
-_SMALL_BYTES = 16_384  # below this, Python's own work dominates and threads fight for the interpreter lock
+_CHUNK = 64  # images per task of the thread pool
+_SMALL_BYTES = 16_384  # below this, Python's own work dominates and threads only wait for the interpreter lock
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Encoded:
     where: Sequence[str]  # what an error message calls each image
     labels: np.ndarray  # (N,) int64
 
-    def take(self, index: np.ndarray) -> "Encoded":
+    def take(self, index: np.ndarray) -> Encoded:
         return Encoded([self.sources[i] for i in index], [self.where[i] for i in index], self.labels[index])
 
 
@@ -40,11 +42,11 @@ def decode_splits(train: Encoded, test: Encoded | None, image_size: int, seed: i
 
 
 def decode_images(sources: Sequence[Source], where: Sequence[str], image_size: int) -> np.ndarray:
-    """(N, S, S, 3) uint8, S being `image_size`, or their own side if all are square, alike and no larger.
+    """(N, S, S, 3) uint8; S is `image_size`, or the images' own side if all are squares of one size up to that.
 
-    Keeping small images small saves memory: a 28x28 image takes 64 times as much at 224. The others are
-    rotated as their EXIF says, scaled until the shorter side is `image_size`, and centre-cropped. Raises
-    DataError naming the first broken image and how many more there are.
+    Keeping small images small saves memory: a 28x28 image takes 64 times as much at 224. All others are rotated as
+    their EXIF says, scaled until the shorter side is `image_size`, and centre-cropped. Raises DataError naming the
+    first broken image and the number of others.
     """
     side = square_side(sources[0])
     if side is not None and side <= image_size:
@@ -69,7 +71,7 @@ def _decode_all(sources: Sequence[Source], where: Sequence[str], side: int, resi
                 broken.append((i, f"{type(error).__name__}: {error}".splitlines()[0]))
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")  # about metadata; the pixels decide
+        warnings.filterwarnings("ignore", module="PIL")  # they are about metadata; only the pixels matter
         with ThreadPoolExecutor(_workers(sources)) as pool:
             list(pool.map(decode_chunk, range(0, len(sources), _CHUNK)))
     if broken:

@@ -1,9 +1,11 @@
-"""A folder with one folder of images for each class.
+"""A folder with one folder of images per class.
 
-Either `train/<class>/*.jpg` with `test/<class>/*.jpg`, or one tree `<class>/*.jpg`, 20 % of which becomes the
-test split. `val`, `valid` or `validation` stands in for a missing `test`; beside a `test` it is not used.
-Hidden files and files that are no images are passed over; images may lie deeper inside their class's folder.
+Either `train/<class>/*.jpg` with `test/<class>/*.jpg`, or one tree `<class>/*.jpg`, 20 % of which becomes the test
+split. `val`, `valid` or `validation` replaces a missing `test`, and is ignored beside one. Hidden files and files that
+are not images are ignored; images may lie in subfolders of their class's folder.
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -20,7 +22,7 @@ _EXPECTED = "expected train/<class>/*.jpg and test/<class>/*.jpg, <class>/*.jpg,
 
 
 def read(folder: Path, image_size: int, seed: int) -> ImageData:
-    """Read an image folder. Raises DataError, naming the folder or file that is at fault."""
+    """Read an image folder. Raises DataError, naming the folder or file at fault."""
     train_folder, test_folder, note = _split_folders(folder)
     classes = [path.name for path in _subfolders(train_folder)]
     if len(classes) < 2:
@@ -43,17 +45,17 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _split_folders(folder: Path) -> tuple[Path, Path | None, str]:
-    found: dict[str, Path] = {}
+    splits: dict[str, Path] = {}
     for path in _subfolders(folder):
         split = split_named(path.name) if path.name.isalpha() else None
-        # a folder with images right in it is a class that happens to be called "train"
-        if split is not None and not any(is_image(inside) for inside in path.iterdir()):
-            found[split] = path
-    return train_and_test(found if found.keys() & {"train", "test"} else {"train": folder}, folder)
+        # a folder that holds images itself is a class that happens to be called "train"
+        if split is not None and not any(is_image(file) for file in path.iterdir()):
+            splits[split] = path
+    return train_and_test(splits if splits.keys() & {"train", "test"} else {"train": folder}, folder)
 
 
 def _list_images(folder: Path, classes: list[str]) -> Encoded:
-    """Every image below `folder`, class by class. Raises DataError on an unknown or empty class."""
+    """All images below `folder`, class by class. Raises DataError on an unknown or empty class."""
     paths: list[Path] = []
     labels: list[int] = []
     subfolders = _subfolders(folder)
@@ -62,11 +64,11 @@ def _list_images(folder: Path, classes: list[str]) -> Encoded:
     for subfolder in subfolders:
         if subfolder.name not in classes:
             raise DataError(f"{subfolder}: class not among the training classes ({', '.join(classes[:10])})")
-        inside = sorted(path for path in subfolder.rglob("*") if is_image(path))
-        if not inside:
+        images = sorted(path for path in subfolder.rglob("*") if is_image(path))
+        if not images:
             raise DataError(
                 f"{subfolder}: class without an image (*{', *'.join(sorted(EXTENSIONS))}); add or remove it"
             )
-        paths += inside
-        labels += [classes.index(subfolder.name)] * len(inside)
+        paths += images
+        labels += [classes.index(subfolder.name)] * len(images)
     return Encoded(paths, [str(path) for path in paths], np.array(labels, dtype=np.int64))

@@ -1,17 +1,17 @@
 """Image data sets as data-set hubs publish them: Parquet files with an image column and a label column.
 
 Files are `train*.parquet` and `test*.parquet`, in the folder or one below it (`data/`, `plain_text/`,
-`train/`). `validation*` stands in for a missing test split; without either, 20 % of the training rows become
-the test split. The image column is binary or a struct {bytes, path}; the label column holds ints or strings.
-Class names come from the hub's metadata in the schema,
-https://huggingface.co/docs/datasets/about_dataset_features
+`train/`). `validation*` replaces a missing test split; without either, 20 % of the training rows become the test
+split. The image column is binary or a struct {bytes, path}; the label column holds ints or strings. Class names come
+from the hub's metadata in the schema, https://huggingface.co/docs/datasets/about_dataset_features
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,8 @@ from trainables.data.images.splits import split_named, train_and_test
 _IMAGE_COLUMNS = ("image", "img", "images")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
+Label = int | str
+
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
@@ -34,16 +36,17 @@ class _Rows:
 
     images: list[bytes]
     where: list[str]  # file and row, counted from 0
-    labels: list[Any]  # all int or all str
+    labels: list[Label]  # all int or all str
     class_names: list[str] | None
 
 
 def holds_parquet(folder: Path) -> bool:
+    """Whether a folder holds Parquet files."""
     return bool(_files(folder))
 
 
 def read(folder: Path, image_size: int, seed: int, name: str | None = None, classes: Sequence[str] = ()) -> ImageData:
-    """Read a folder of files; `classes` names integer labels if the files do not. Raises DataError."""
+    """Read a folder of files; `classes` are the names of integer labels if the files have none. Raises DataError."""
     train_files, test_files, note = _find_splits(folder)
     name = name or folder.resolve().name
 
@@ -51,10 +54,8 @@ def read(folder: Path, image_size: int, seed: int, name: str | None = None, clas
         train = _read_rows(train_files)
         labels, class_names = _classes(folder, train, classes)
         encoded = _encoded(train, labels, class_names)
-        encoded_test = None
-        if test_files is not None:
-            encoded_test = _encoded(_read_rows(test_files), labels, class_names)
-        parts = decode_splits(encoded, encoded_test, image_size, seed)
+        test = _encoded(_read_rows(test_files), labels, class_names) if test_files is not None else None
+        parts = decode_splits(encoded, test, image_size, seed)
         return ImageData(name, f"{name} (Parquet{note})", tuple(class_names), *parts)
 
     settings = {"kind": "Parquet", "name": name, "classes": list(classes), "image_size": image_size}
@@ -67,19 +68,19 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _find_splits(folder: Path) -> tuple[list[Path], list[Path] | None, str]:
-    found: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     places: set[Path] = set()
     for file in _files(folder):
         if (split := split_named(file.stem)) is not None:
             places.add(file.parent)
         else:
             split = split_named(file.parent.name) if file.parent != folder else None
-        found.setdefault(split or "", []).append(file)
+        splits.setdefault(split or "", []).append(file)
     if len(places) > 1:
         choices = ", ".join(sorted(place.name for place in places))
         raise DataError(f"{folder}: several data sets ({choices}); name one of these folders instead")
-    unnamed = found.pop("", [])
-    return train_and_test(found or {"train": unnamed}, folder)
+    unnamed = splits.pop("", [])
+    return train_and_test(splits or {"train": unnamed}, folder)
 
 
 def _read_rows(files: Sequence[Path]) -> _Rows:
@@ -124,6 +125,7 @@ def _read_file(file: Path) -> _Rows:
 
 
 def _is_image(kind: pa.DataType) -> bool:
+    """Whether a column of this type may hold encoded images: binary, or a struct with binary `bytes`."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and _is_image(kind.field("bytes").type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
@@ -154,27 +156,27 @@ def _hub_class_names(schema: pa.Schema, column: str) -> list[str] | None:
         return None
 
 
-def _classes(folder: Path, train: _Rows, given: Sequence[str]) -> tuple[list[Any], list[str]]:
-    """The labels in class order, and the classes' names."""
-    labels: list[Any] = sorted(set(train.labels))
-    integers = isinstance(labels[0], int)
-    if integers and labels[0] < 0:
-        raise DataError(f"{folder}: training label {labels[0]}, which hubs give unlabelled rows; drop these rows")
+def _classes(folder: Path, train: _Rows, default_names: Sequence[str]) -> tuple[Sequence[Label], list[str]]:
+    """The labels in the order of the classes, and the names of the classes."""
+    numbers = sorted({label for label in train.labels if isinstance(label, int)})  # none if the labels are strings
+    if numbers and numbers[0] < 0:
+        raise DataError(f"{folder}: training label {numbers[0]}, which hubs give unlabelled rows; drop these rows")
+    labels: Sequence[Label] = numbers or sorted({str(label) for label in train.labels})
     names = [str(label) for label in labels]
-    if integers and (train.class_names or given):
-        names = list(train.class_names or given)
-        missing = [name for label, name in enumerate(names) if label not in set(labels)]
+    if numbers and (train.class_names or default_names):
+        names = list(train.class_names or default_names)
+        missing = [name for number, name in enumerate(names) if number not in numbers]
         if missing:
             raise DataError(f"{folder}: no training image of class {', '.join(missing[:10])}; add some")
-        labels = list(range(len(names)))
+        labels = range(len(names))
     if len(names) < 2:
         raise DataError(f"{folder}: only one class ({names[0]}); at least two are needed")
     return labels, names
 
 
-def _encoded(rows: _Rows, labels: list[Any], names: list[str]) -> Encoded:
+def _encoded(rows: _Rows, labels: Sequence[Label], names: list[str]) -> Encoded:
     positions = {label: position for position, label in enumerate(labels)}
     for where, label in zip(rows.where, rows.labels, strict=True):
         if label not in positions:
-            raise DataError(f"{where}: label {label!r} is none of the training classes ({', '.join(names[:10])})")
+            raise DataError(f"{where}: label {label!r} is not among the training classes ({', '.join(names[:10])})")
     return Encoded(rows.images, rows.where, np.array([positions[label] for label in rows.labels], dtype=np.int64))

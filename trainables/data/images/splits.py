@@ -1,4 +1,6 @@
-"""Which images are for what: train and test by name, stratified validation splits, class-balanced subsets."""
+"""How images are split: train and test by name, stratified validation splits, class-balanced subsets."""
+
+from __future__ import annotations
 
 import re
 from collections.abc import Mapping
@@ -17,35 +19,34 @@ T = TypeVar("T")
 
 
 def split_named(name: str) -> str | None:
-    """`train`, `test` or `validation` where a file's or folder's name begins so: `train-00000-of-00002`."""
+    """`train`, `test` or `validation` if the name of a file or folder starts so: `train-00000-of-00002`."""
     for split, words in _SPLIT_NAMES.items():
         if re.match(rf"({words})([^a-z]|$)", name.lower()):
             return split
     return None
 
 
-def train_and_test(found: Mapping[str, T], where: Path) -> tuple[T, T | None, str]:
+def train_and_test(splits: Mapping[str, T], where: Path) -> tuple[T, T | None, str]:
     """(train, test, note for the table) among the named splits; test is None if train has to be split.
 
-    A validation part stands in for a missing test part. Beside a test part it stays unused: a study takes its
-    validation images from train, so that every data set is treated alike.
+    A validation part replaces a missing test part. Beside a test part it is ignored: a study takes its validation
+    images from train, so that all data sets are treated alike.
     """
-    if "train" not in found:
-        raise DataError(f"{where}: a {' and a '.join(sorted(found))} split but no train split; add one named 'train'")
-    if "test" in found:
-        return found["train"], found["test"], ""
-    if "validation" in found:
-        return found["train"], found["validation"], ", validation split as test"
-    return found["train"], None, f", {TEST_SHARE:.0%} split off as test"
+    if "train" not in splits:
+        raise DataError(f"{where}: a {' and a '.join(sorted(splits))} split but no train split; add one named 'train'")
+    if "test" in splits:
+        return splits["train"], splits["test"], ""
+    if "validation" in splits:
+        return splits["train"], splits["validation"], ", validation split as test"
+    return splits["train"], None, f", {TEST_SHARE:.0%} split off as test"
 
 
 def validation_split(labels: np.ndarray, share_or_count: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Stratified (train_idx, validation_idx), each sorted; a float is a share of the images, an int a number.
+    """Stratified (training indices, validation indices), each sorted; a float is a share of the images, an int a number.
 
-    Every class keeps an image in train, and has one in validation if it has two or more and the count
-    suffices. Seats go to classes as in the Webster/Sainte-Lague apportionment: image i of a class of n has
-    priority (i + 1/2) / n, and the smallest priorities are taken. Raises DataError where the count cannot be
-    had.
+    Every class keeps an image in train, and has one in validation if it has two or more and the count suffices. Seats
+    go to classes as in the Webster/Sainte-Lague apportionment: image i of a class of n has priority (i + 1/2) / n, and
+    the smallest priorities are taken. Raises DataError for an impossible share or count.
     """
     total, classes = len(labels), len(np.unique(labels))
     if isinstance(share_or_count, float):
@@ -56,7 +57,7 @@ def validation_split(labels: np.ndarray, share_or_count: float, seed: int) -> tu
         count = int(share_or_count)
     if not 1 <= count <= total - classes:
         raise DataError(
-            f"cannot split {count} of {total} images off: from 1 to {total - classes} can go, "
+            f"cannot split {count} of {total} images off: from 1 to {total - classes} are possible, "
             f"because each of the {classes} classes keeps one"
         )
 
@@ -71,11 +72,10 @@ def validation_split(labels: np.ndarray, share_or_count: float, seed: int) -> tu
 
 
 def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Indices of `size` images, as evenly spread over the classes as the data allow.
+    """Indices of `size` images, spread over the classes as evenly as the data allow.
 
-    Class counts differ by at most one; where a class runs out, the others fill up. Nested: for one seed,
-    subset(k) is the beginning of subset(m) for every m > k. Raises DataError where there are fewer images
-    than asked for.
+    Class counts differ by at most one; if a class runs out, the others fill up. Nested: for one seed, subset(k) is the
+    start of subset(m) for every m > k. Raises DataError if there are fewer than `size` images.
     """
     if not 1 <= size <= len(labels):
         raise DataError(f"train_size {size} is impossible: there are {len(labels)} training images")
@@ -84,9 +84,9 @@ def subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
 
 
 def _shuffled_ranks(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each image, (N,) each: its rank in its shuffled class, its class's size, a random tie-breaker."""
+    """Per image, (N,) each: its rank in its shuffled class, the size of its class, a random tie-breaker."""
     tie = np.random.default_rng(seed).permutation(len(labels))
-    order = np.lexsort((tie, labels))  # class by class, shuffled inside each
+    order = np.lexsort((tie, labels))  # class by class, shuffled within each
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     first = np.cumsum(counts) - counts
     rank = np.empty(len(labels), dtype=np.int64)

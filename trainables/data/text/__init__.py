@@ -1,1 +1,1 @@
-"""Translation data sets: a file of this folder with a function `load(data_dir, options) -> TextData`."""
+"""Parallel text as arrays of token positions, tokenised once; no torch."""

@@ -9,10 +9,10 @@ from record.settings import setting
 
 @dataclass(frozen=True)
 class TextOptions:
-    """What a space may say under `data.text`."""
+    """What a space may set under `data.text`."""
 
     min_frequency: int = setting(2, "occurrences in the training text below which a token is unknown")
-    vocabulary: str = setting("train", "splits that the vocabulary is built from: train, or all as the report did")
+    vocabulary: str = setting("train", "splits that the vocabulary is built from: train, or all three")
     max_tokens: int = setting(128, "pairs with a longer sentence are skipped, and counted")
     source: str | None = setting(None, "ending of the source files, which is also their language: de")
     target: str | None = setting(None, "ending of the target files, which is also their language: en")

@@ -1,4 +1,6 @@
-"""scikit-learn's digits: 1,797 real scans of written digits, 8x8 pixels in 17 greys. Needs no download."""
+"""scikit-learn's digits: 1,797 scans of handwritten digits, 8x8 pixels in 17 greys. Needs no download."""
+
+from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
@@ -7,13 +9,6 @@ import numpy as np
 
 from trainables.data.images import ImageData, Images
 from trainables.data.images.splits import TEST_SHARE, validation_split
-
-
-def _file() -> Path:
-    """The table inside scikit-learn, which is found without importing it: that takes two seconds, this nothing."""
-    package = importlib.util.find_spec("sklearn")
-    assert package is not None and package.origin is not None
-    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def load(data_dir: Path, image_size: int, seed: int) -> ImageData:
@@ -30,3 +25,10 @@ def load(data_dir: Path, image_size: int, seed: int) -> ImageData:
         train=Images(images[train], labels[train]),
         test=Images(images[test], labels[test]),
     )
+
+
+def _file() -> Path:
+    """The table inside scikit-learn, located without importing it, which would take two seconds."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.origin is not None
+    return Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"

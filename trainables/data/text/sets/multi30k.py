@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from trainables.data import DataError
-from trainables.data.text import text_data as text
+from trainables.data.text.files import find_files, read_files
+from trainables.data.text.options import TextOptions
+from trainables.data.text.text_data import TextData
 
 _URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
 _TEST = "test_2016_flickr"
@@ -21,31 +23,31 @@ _STEMS = ("train", "val", _TEST)
 _TIMEOUT_SECONDS = 10.0
 
 
-def load(data_dir: Path, options: text.TextOptions) -> text.TextData:
-    """Raises DataError, also where the files can neither be found nor downloaded."""
+def load(data_dir: Path, options: TextOptions) -> TextData:
+    """Raises DataError, also if the files are neither there nor can be downloaded."""
     languages = options.source or "de", options.target or "en"
     for folder in (data_dir / "multi30k", data_dir):
         if any(folder.glob(f"train.{languages[0]}*")):
             break
     else:
         folder = _download(data_dir / "multi30k", languages)
-    return text.read(folder, text.find(folder, languages, {"test": _TEST}), languages, options, "multi30k")
+    return read_files(folder, find_files(folder, languages, {"test": _TEST}), languages, options, "multi30k")
 
 
 def _download(folder: Path, languages: tuple[str, str]) -> Path:
     """Fetch the six files; an interrupted download leaves nothing behind."""
     names = [f"{stem}.{language}.gz" for stem in _STEMS for language in languages]
-    made = [path for path in (folder.parent, folder) if not path.exists()]
+    created = [path for path in (folder.parent, folder) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="downloading-", dir=folder) as draft:
             for name in names:
-                with urllib.request.urlopen(f"{_URL}/{name}", timeout=_TIMEOUT_SECONDS) as answer:
-                    (Path(draft) / name).write_bytes(answer.read())
+                with urllib.request.urlopen(f"{_URL}/{name}", timeout=_TIMEOUT_SECONDS) as response:
+                    (Path(draft) / name).write_bytes(response.read())
             for name in names:
                 (Path(draft) / name).rename(folder / name)
     except OSError as error:  # URLError is one
-        for path in reversed(made):
+        for path in reversed(created):
             with suppress(OSError):
                 path.rmdir()
         raise DataError(

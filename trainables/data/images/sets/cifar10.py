@@ -5,6 +5,8 @@ Read from the first of these in the data folder's `cifar10` folder or the data f
 torchvision.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
 import socket
@@ -14,7 +16,6 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,8 +33,8 @@ _TIMEOUT_SECONDS = 10.0
 
 
 def load(data_dir: Path, image_size: int, seed: int) -> ImageData:
-    """CIFAR-10 at its native 32x32. Raises DataError, also where it can neither be found nor downloaded."""
-    place = find(data_dir) or _download(data_dir)
+    """CIFAR-10 at its native 32x32. Raises DataError, also if it is neither there nor can be downloaded."""
+    place = location(data_dir) or _download(data_dir)
     if place.name == _FOLDER:
         return _from_batches(_FOLDER, place, lambda name: (place / name).read_bytes())
     if place.name == _ARCHIVE:
@@ -47,30 +48,30 @@ def load(data_dir: Path, image_size: int, seed: int) -> ImageData:
     return data
 
 
-def find(data_dir: Path) -> Path | None:
+def location(data_dir: Path) -> Path | None:
     """The batches' folder, the archive, or the folder of Parquet files."""
     loose_parquet = data_dir if any(data_dir.glob("*.parquet")) else None
-    return place_in(data_dir / "cifar10") or place_in(data_dir) or loose_parquet
+    return location_in(data_dir / "cifar10") or location_in(data_dir) or loose_parquet
 
 
-def place_in(folder: Path) -> Path | None:
-    """As `find`, in this folder alone; Parquet files count where the folder is named like CIFAR-10."""
+def location_in(folder: Path) -> Path | None:
+    """Like `location`, in this folder alone; Parquet files count if the folder is named like CIFAR-10."""
     for place in (folder / _FOLDER, folder / _ARCHIVE):
         if place.exists():
             return place
-    named = folder.resolve().name.lower().replace("-", "").replace("_", "") == "cifar10"
-    return folder if named and parquet.holds_parquet(folder) else None
+    is_cifar10 = folder.resolve().name.lower().replace("-", "").replace("_", "") == "cifar10"
+    return folder if is_cifar10 and parquet.holds_parquet(folder) else None
 
 
 def _from_archive(archive: Path) -> ImageData:
-    """Read the batches straight out of the archive: nothing is extracted, so no path in it matters."""
+    """Read the batches from the archive without extracting it, so that paths inside it can do no harm."""
     try:
         with tarfile.open(archive) as tar:
 
             def read_member(name: str) -> bytes:
                 member = tar.extractfile(f"{_FOLDER}/{name}")
                 if member is None:
-                    raise KeyError(f"{name} is no file")
+                    raise KeyError(f"{name} is not a file")
                 return member.read()
 
             return _from_batches(_ARCHIVE, archive, read_member)
@@ -78,12 +79,12 @@ def _from_archive(archive: Path) -> ImageData:
         raise DataError(f"{archive}: broken archive ({error}); delete it to download it again") from None
 
 
-def _from_batches(form: str, place: Path, read: Callable[[str], bytes]) -> ImageData:
+def _from_batches(source: str, place: Path, read: Callable[[str], bytes]) -> ImageData:
     def read_all(names: tuple[str, ...]) -> Images:
         parts = [_read_batch(name, place, read) for name in names]
         return Images(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
-    return ImageData("cifar10", f"cifar10 ({form})", CLASSES, read_all(_TRAIN_FILES), read_all(_TEST_FILES))
+    return ImageData("cifar10", f"cifar10 ({source})", CLASSES, read_all(_TRAIN_FILES), read_all(_TEST_FILES))
 
 
 def _read_batch(name: str, place: Path, read: Callable[[str], bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +104,7 @@ def _read_batch(name: str, place: Path, read: Callable[[str], bytes]) -> tuple[n
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         raise DataError(f"{place}, {name}: not a CIFAR-10 batch ({problem}); replace it") from None
-    planes = rows.reshape(-1, 3, _SIDE, _SIDE)  # (N, 3, 32, 32), colour planes one after another
+    planes = rows.reshape(-1, 3, _SIDE, _SIDE)  # (N, 3, 32, 32): one colour plane after another
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
 
 
@@ -111,23 +112,23 @@ _ALLOWED = frozenset({("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "enc
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """The batches are pickles, which could run any code: this one builds numpy arrays and nothing else."""
+    """The batches are pickles, which could run any code: this one only builds numpy arrays."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return super().find_class("numpy._core.multiarray", name)  # the files carry numpy 1's name for it
+            return super().find_class("numpy._core.multiarray", name)  # the files have numpy 1's name for it
         if (module, name) in _ALLOWED:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs")
 
 
 def _download(data_dir: Path) -> Path:
-    """Fetch the archive, checked by torchvision's MD5 sum; an interrupted download leaves nothing behind."""
+    """Fetch the archive, checked against torchvision's MD5 sum; an interrupted download leaves nothing behind."""
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import download_url
 
     archive = data_dir / _ARCHIVE
-    before, made = socket.getdefaulttimeout(), not data_dir.exists()
+    default_timeout, is_new = socket.getdefaulttimeout(), not data_dir.exists()
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision sets none: without a network it could hang
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -135,8 +136,8 @@ def _download(data_dir: Path) -> Path:
             download_url(CIFAR10.url, draft, filename=_ARCHIVE, md5=CIFAR10.tgz_md5)
             (Path(draft) / _ARCHIVE).rename(archive)
     except (OSError, RuntimeError) as error:
-        if made:
-            with suppress(OSError):  # it was the making that failed
+        if is_new:
+            with suppress(OSError):  # it may be missing: creating it may be what failed
                 data_dir.rmdir()
         # URLError is an OSError; a wrong MD5 sum is a RuntimeError.
         raise DataError(
@@ -145,5 +146,5 @@ def _download(data_dir: Path) -> Path:
             "--data-dir, or use --data digits"
         ) from None
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(default_timeout)
     return archive

@@ -1,0 +1,1 @@
+"""One image data set per file: a module with the names of `trainables.data.images.ImageDataSet`."""

@@ -1,0 +1,27 @@
+"""A text data set by its name, or from a folder of the user's."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import cast
+
+from trainables.data import data_sets, find_folder, unknown_data
+from trainables.data.text import sets
+from trainables.data.text.files import FORM, find_files, read_files
+from trainables.data.text.options import TextOptions
+from trainables.data.text.text_data import TextData, TextDataSet
+
+
+def load_text(data: str, data_dir: Path, options: TextOptions) -> TextData:
+    """Read a data set by name, or a folder of parallel files (a path, or a folder of `data_dir`). Raises DataError."""
+    data_dir = Path(data_dir).expanduser()
+    names = data_sets(sets)
+    if data in names:
+        module = cast(TextDataSet, importlib.import_module(f"{sets.__name__}.{data}"))
+        return module.load(data_dir, options)
+    folder = find_folder(data, data_dir)
+    if folder is None:
+        raise unknown_data(data, names, f"a folder of {FORM} works too")
+    endings = options.source or "src", options.target or "tgt"
+    return read_files(folder, find_files(folder, endings), endings, options, folder.resolve().name)
