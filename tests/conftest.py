@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -37,6 +38,9 @@ models:
     num_heads: 2
     search: {tome_ratio: [0.0, 0.5]}
 """
+
+settings.register_profile("no deadline", deadline=None)  # timings never decide a test
+settings.load_profile("no deadline")
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

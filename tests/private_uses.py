@@ -20,7 +20,7 @@ LOOK_UPS = {"getattr", "hasattr", "setattr", "delattr", "attrgetter", "object", 
 # Packages whose inner modules move between releases: what of them is documented, and what is not but used.
 DOCUMENTED_MODULES = {
     "huggingface_hub": {"", "errors"},
-    "optuna": {"", "distributions", "importance", "pruners", "samplers", "storages", "trial"},
+    "optuna": {"", "distributions", "importance", "pruners", "samplers", "storages", "study", "trial"},
     "ray": {"", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.state"},
     "tensorboardX": {""},
     "timm": {"", "layers", "models"},
