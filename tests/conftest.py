@@ -53,6 +53,13 @@ def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cache
 
 
+def one_error(result: subprocess.CompletedProcess[str]) -> str:
+    """The message of a refusal: exit status 2, one line, no traceback."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
 @pytest.fixture(scope="session")
 def run_study() -> Program:
     """Start run_study.py with these arguments in a folder, as a user would; output is captured."""
