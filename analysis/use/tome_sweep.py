@@ -28,13 +28,10 @@ def sweep(
     meanwhile.
     """
     ratios = tuple(sorted({*ratios, model.trained_at}))
-    images = next(iter(samples.values())).images
-    timed = torch.from_numpy(np.resize(images, (_batch(model), *images.shape[1:]))).to(model.device)
     model.merge(ratios[0])
-    while len(timed) > 1 and _seconds(model, timed) > LONGEST_CALL:
-        timed = timed[: len(timed) // 2]
-    batch = len(timed)
-    times = _times(model, timed, ratios, seconds)  # (rounds, ratios)
+    images = _timed_images(model, next(iter(samples.values())).images)
+    batch = len(images)
+    times = _times(model, images, ratios, seconds)  # (rounds, ratios)
     q1, median, q3 = np.quantile(times, [0.25, 0.5, 0.75], axis=0)
     rows = []
     for i, ratio in enumerate(ratios):
@@ -65,6 +62,14 @@ def sweep(
 
 def accuracy(model: MergingModel, sample: Sample) -> float:
     return float((model.classify(sample.images) == sample.labels).mean())
+
+
+def _timed_images(model: MergingModel, images: np.ndarray) -> torch.Tensor:
+    """A batch on the device, filled by repeating `images` and halved while a call takes longer than LONGEST_CALL."""
+    batch = torch.from_numpy(np.resize(images, (_batch(model), *images.shape[1:]))).to(model.device)
+    while len(batch) > 1 and _seconds(model, batch) > LONGEST_CALL:
+        batch = batch[: len(batch) // 2]
+    return batch
 
 
 def _batch(model: MergingModel) -> int:

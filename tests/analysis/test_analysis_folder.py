@@ -14,7 +14,7 @@ import analysis
 from analysis.read.candidates import choices, confirmed, front, outcomes, searched, settings, speed, terms
 from analysis.read.columns import types
 from analysis.read.study_folder import StudyError
-from analysis.tell.summary import summary
+from analysis.weigh.summary import summary
 
 
 def test_frames_have_the_types_of_the_contract(tmp_path: Path) -> None:
