@@ -14,7 +14,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,24 +71,16 @@ def names() -> list[str]:
 
 def build(name: str, options: Mapping[str, object], problem: Problem) -> BaseSampler:
     """The sampler of one proposal. Raises UserError for an unknown name or option, else whatever the sampler raises."""
-    name = REPLACED.get(name, name)
-    if name in _files():
-        builder = importlib.import_module(f"study.search.{name}").build
-        parameters = dict(list(inspect.signature(builder).parameters.items())[1:])
+    if (file := REPLACED.get(name, name)) in _files():
+        builder = importlib.import_module(f"study.search.{file}").build
+        _, *parameters = inspect.signature(builder).parameters.values()  # the first is the problem
         return builder(problem, **_checked(name, options, parameters))
     if name not in _classes():
         raise UserError(f"name: unknown '{name}'; {nearest(name, names())}")
     sampler = _classes()[name]
-    parameters = dict(inspect.signature(sampler).parameters)
-    settable = {n: p for n, p in parameters.items() if set(re.findall(r"\w+", str(p.annotation))) <= PLAIN}
-    given = _checked(name, options, {n: p for n, p in settable.items() if n != "seed"})
-    ours: dict[str, object] = {
-        "seed": problem.trial_seed,
-        "independent_sampler": RandomSampler(seed=problem.trial_seed),
-    }
-    if "warn_independent_sampling" in parameters and parameters["warn_independent_sampling"].default is True:
-        ours["warn_independent_sampling"] = False  # what a sampler cannot model would be reported for every trial
-    return sampler(**{n: value for n, value in ours.items() if n in parameters} | given)
+    parameters = list(inspect.signature(sampler).parameters.values())
+    given = _checked(name, options, [parameter for parameter in parameters if _settable(parameter)])
+    return sampler(**_ours(parameters, problem) | given)
 
 
 def check(name: str, options: Mapping[str, object], spec: StudySpec, where: str) -> None:
@@ -147,18 +139,34 @@ def _classes() -> dict[str, Callable[..., BaseSampler]]:
     }
 
 
-def _checked(
-    name: str, options: Mapping[str, object], parameters: Mapping[str, inspect.Parameter]
-) -> dict[str, object]:
+def _settable(parameter: inspect.Parameter) -> bool:
+    """Whether a space can set a parameter of Optuna's class: it is not a function or an object, nor set by the study."""
+    return set(re.findall(r"\w+", str(parameter.annotation))) <= PLAIN and parameter.name != "seed"
+
+
+def _ours(parameters: Sequence[inspect.Parameter], problem: Problem) -> dict[str, object]:
+    """The parameters of Optuna's class that the study sets."""
+    values: dict[str, object] = {
+        "seed": problem.trial_seed,
+        "independent_sampler": RandomSampler(seed=problem.trial_seed),
+    }
+    ours = {parameter.name: values[parameter.name] for parameter in parameters if parameter.name in values}
+    # What a sampler cannot model it draws at random, and would say so for every trial.
+    warns = any(p.name == "warn_independent_sampling" and p.default is True for p in parameters)
+    return ours | {"warn_independent_sampling": False} if warns else ours
+
+
+def _checked(name: str, options: Mapping[str, object], parameters: Sequence[inspect.Parameter]) -> dict[str, object]:
     """The options with the types of the parameters' defaults; UserError for an unknown one or another type."""
+    defaults = {parameter.name: parameter.default for parameter in parameters}
     checked: dict[str, object] = {}
     for option, value in options.items():
-        if option == "seed" and option not in parameters:
+        if option == "seed" and option not in defaults:
             raise UserError("seed: samplers are seeded by the study; set `seed` at the top of the space")
-        if option not in parameters:
-            raise UserError(f"{option}: unknown option of {name}; {nearest(option, parameters)}")
+        if option not in defaults:
+            raise UserError(f"{option}: unknown option of {name}; {nearest(option, defaults)}")
         checked[option] = value = _number(value)
-        default = parameters[option].default
+        default = defaults[option]
         kinds = (int, float) if isinstance(default, float) else type(default)
         if default not in (None, inspect.Parameter.empty) and not isinstance(value, kinds):
             raise UserError(f"{option}: {name} takes a value of type {type(default).__name__}, got {value!r}")

@@ -1,0 +1,67 @@
+"""The expected duration of a study, worked by hand, and how durations are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study import duration
+from study.costs import DataFacts
+from study.ledger import IsolatedTiming, Ledger
+from study.space.reading import resolve
+from trainables.task import Figures
+
+SPACE = {
+    "description": "two models",
+    "data": {"name": "digits"},
+    "trials": 4,
+    "confirm": {"seeds": 3, "candidates": 2},
+    "all_models": {"epochs": 2, "batch_size": 50, "lr": 0.1},
+    "models": {
+        "resnet18": {"search": {"train_size": [100, 300]}},
+        "scratch_vit": {"train_size": 100, "factors": {"depth": [1, 2]}},
+    },
+}
+DATA = DataFacts("digits", train=1000, validation=100, test=100)
+
+
+def timing(model: str, point: dict[str, int], step: float, speed: float) -> IsolatedTiming:
+    figures: Figures = {
+        "inference_images_per_second": speed, "train_images_per_second": 1.0, "train_step_seconds": step,
+        "latency_ms": 1.0, "parameters": 1, "gflops_per_image": 1.0, "peak_memory_mb": 1.0,
+    }  # fmt: skip
+    return IsolatedTiming(model, "profile", {**point}, {**point}, figures)
+
+
+def test_the_expected_duration_follows_from_the_timings(tmp_path: Path) -> None:
+    with Ledger(tmp_path, resolve(SPACE, "test")) as ledger:
+        for timed in (
+            timing("resnet18", {}, step=0.5, speed=100.0),
+            timing("scratch_vit", {"depth": 1}, step=1.0, speed=50.0),
+            timing("scratch_vit", {"depth": 2}, step=2.0, speed=25.0),
+        ):
+            ledger.add_timing(timed)
+        # Per trial, 2 epochs. resnet18: 2 or 6 steps, 4 on average, and 1 s of evaluation: 2 x (4 x 0.5 + 1) = 6 s.
+        # scratch_vit: 2 steps of 1 or 2 s, and 2 or 4 s of evaluation: 2 x (3 + 3) = 12 s, in two cells.
+        assert duration.expected_seconds(ledger, DATA, used_share=0.5) == {
+            "search": 4 * (6 + 12 + 12) / 0.5,
+            "confirm": 12 * 3 * 2 / 0.5,
+        }
+        ledger.spec = ledger.spec.model_copy(update={"phases": ["profile", "search"]})
+        assert duration.expected_seconds(ledger, DATA, used_share=1.0) == {"search": 120}
+
+
+def test_durations_are_written_in_hours_minutes_and_seconds() -> None:
+    assert duration.readable(3723.4) == "1:02:03"
+    expected = {"search": 60.0, "confirm": 5.0}
+    assert duration.expectation(expected).endswith("about 0:01:05 (search 0:01:00, confirm 0:00:05)")
+    took = {"profile": 10.0, "search": 50.0, "confirm": 7.0}
+    assert duration.summary(took, {"search": 60.0}, ["profile", "search"]) == (
+        "took 0:01:00: profile 0:00:10, search 0:00:50 (expected 0:01:00)"
+    )
+
+
+def test_a_study_that_was_not_timed_has_no_expected_duration(tmp_path: Path) -> None:
+    with Ledger(tmp_path, resolve(SPACE, "test")) as ledger, pytest.raises(KeyError):
+        duration.expected_seconds(ledger, DATA, used_share=1.0)
