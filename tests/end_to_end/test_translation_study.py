@@ -25,6 +25,8 @@ from study.space.checking import check_models
 from study.space.reading import resolve
 from study.space.schema import default_objectives
 from tests.conftest import ROOT, Program
+from trainables.data.text.options import TextOptions
+from trainables.translation.config import DataOptions
 
 TINY = """
 description: a tiny Transformer that copies
@@ -186,8 +188,8 @@ def test_a_translation_space_has_its_own_objectives_and_data() -> None:
     spec = resolve(space(), "x")
     assert spec.objectives == default_objectives("translation")
     assert spec.objectives == ["val_bleu", "inference_sentences_per_second", "train_seconds"]
-    assert spec.data.text is not None and spec.data.text.min_frequency == 2
-    again = resolve(spec.model_dump(mode="json", exclude_none=True), "study.yaml")
+    assert spec.data_options() == DataOptions(TextOptions(min_frequency=2))
+    again = resolve(spec.model_dump(mode="json"), "study.yaml")
     assert again == spec
     check_models(spec, "x")
 
@@ -196,14 +198,14 @@ def test_a_translation_space_has_its_own_objectives_and_data() -> None:
     ("changes", "message"),
     [
         ({"objectives": ["val_accuracy"]}, "objectives: unknown 'val_accuracy'; did you mean 'val_bleu'"),
-        ({"objectives": ["train_seconds"]}, "name val_bleu or val_loss"),
-        ({"data": {"name": "reversal", "validation": 0.2}}, r"data\.validation: translation data bring their own"),
+        ({"objectives": ["train_seconds"]}, "objectives: val_bleu or val_loss is needed"),
+        ({"data": {"name": "reversal", "validation": 0.2}}, r"data\.validation: unknown key; valid: text"),
         ({"data": {"name": "reversal", "text": {"min_freq": 2}}}, "data.text.min_freq: unknown key; .*'min_frequency'"),
-        ({"data": {"name": "reversal", "text": {"vocabulary": "most"}}}, "vocabulary must be 'train' or 'all'"),
+        ({"data": {"name": "reversal", "text": {"vocabulary": "most"}}}, "data.text.vocabulary: must be 'train' or 'all', got 'most'"),
         ({"models": {"resnet18": {}}}, "'resnet18' is made for image_classification.*models for it: translation_transf"),
         ({"task": "image_classification"}, "'translation_transformer' is made for translation"),
         ({"models": {"a": {"model": "translation_transformer", "target_vocabulary": 5}}}, "unknown key"),
-        ({"models": {"a": {"model": "translation_transformer", "factor": 0}}}, "factor must be above 0"),
+        ({"models": {"a": {"model": "translation_transformer", "factor": 0}}}, "models.a.factor: must be above 0, got 0"),
     ],
 )  # fmt: skip
 def test_what_a_translation_space_may_not_say(changes: dict[str, object], message: str) -> None:
