@@ -201,7 +201,7 @@ def test_a_translation_space_has_its_own_objectives_and_data() -> None:
         ({"objectives": ["train_seconds"]}, "objectives: val_bleu or val_loss is needed"),
         ({"data": {"name": "reversal", "validation": 0.2}}, r"data\.validation: unknown key; valid: text"),
         ({"data": {"name": "reversal", "text": {"min_freq": 2}}}, "data.text.min_freq: unknown key; .*'min_frequency'"),
-        ({"data": {"name": "reversal", "text": {"vocabulary": "most"}}}, "data.text.vocabulary: must be 'train' or 'all', got 'most'"),
+        ({"data": {"name": "reversal", "text": {"vocabulary": "most"}}}, "text.vocabulary: must be 'train' or 'all'"),
         ({"models": {"resnet18": {}}}, "'resnet18' is made for image_classification.*models for it: translation_transf"),
         ({"task": "image_classification"}, "'translation_transformer' is made for translation"),
         ({"models": {"a": {"model": "translation_transformer", "target_vocabulary": 5}}}, "unknown key"),
