@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +19,9 @@ from record.folder import COMPLETE, StudyFolder
 from study.space.overrides import Overrides
 from study.space.reading import read_space, resolve, space_names
 from study.space.schema import StudySpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
 
@@ -145,7 +148,7 @@ def _run(
 
 
 def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
-    """Time the models alone and say how long the study would take; what goes on meanwhile goes to standard error."""
+    """Time the models alone and print how long the study would take; progress goes to standard error."""
     from rich.console import Console
 
     from study.phases import estimate
@@ -154,7 +157,7 @@ def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict
     print(f"# {estimate(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))}")
 
 
-def _conclude(folder: Path, console: Any) -> bool:
+def _conclude(folder: Path, console: Console) -> bool:
     """The table, the pictures and the report of a study folder; whether any trial was completed."""
     import analysis
     from analysis.tell.pictures.png import write_figures

@@ -158,7 +158,7 @@ class Ledger:
     def ask(self, cell: Cell, sampler: BaseSampler) -> Trial:
         """Start a search trial with values that the sampler proposes from the trials of its cell."""
         study = self.study(cell.study_name)
-        # The sampler proposes and goes: what some do after a trial would differ in a resumed study, or fail here.
+        # The sampler only proposes: what some samplers do after a trial would differ in a resumed study, or raise here.
         idle, study.sampler = study.sampler, sampler
         proposal = study.ask(distributions(self.spec.models[cell.entry]))
         study.sampler = idle
@@ -185,7 +185,7 @@ class Ledger:
         return trial
 
     def record(self, trial: Trial, row: Figures) -> None:
-        """Write one epoch's row; a row of an epoch that is recorded already replaces it."""
+        """Write one epoch's row, in place of an earlier row of the same epoch."""
         assert trial.optuna_trial is not None
         epoch = int(number(row, "epoch"))
         trial.optuna_trial.set_user_attr(f"{ROW}{epoch:05d}", row)

@@ -40,7 +40,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         if (reason := unwritable(error)) is None:
             raise
         raise UserError(
-            f"{options.folder.path}: the study cannot be recorded: {reason}; what was recorded so far is kept: fix that, "
+            f"{options.folder.path}: the study cannot be recorded: {reason}; what was recorded so far is safe: fix that, "
             f"then --name {options.folder.name} --resume"
         ) from error
 

@@ -61,7 +61,7 @@ class SizeScaling:
 
     model: str
     points: pd.DataFrame
-    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_CURVE)))
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_CURVE), dtype="float64"))
     exponent: float = float("nan")
     coefficient: float = float("nan")
     refused: str = ""

@@ -84,12 +84,18 @@ def build(name: str, options: Mapping[str, object], problem: Problem) -> BaseSam
 
 
 def check(name: str, options: Mapping[str, object], spec: StudySpec, where: str) -> None:
-    """Raise UserError unless the sampler works for every model entry of the study: it is rehearsed in memory.
+    """Raise UserError unless the sampler works for every model entry of the study: it is rehearsed in memory,
+    once for all entries that search the same dimensions.
 
-    where: the beginning of the message, such as "my.yaml: sampler".
+    where: how the message starts, such as "my.yaml: sampler".
     """
+    rehearsed: list[Mapping[str, BaseDistribution]] = []
     for entry in spec.models:
         cell = next(cell for cell in cells(spec) if cell.entry == entry)
+        searched = distributions(spec.models[entry])
+        if searched in rehearsed:
+            continue
+        rehearsed.append(searched)
         try:
             _rehearse(name, options, spec, cell)
         except UserError as error:

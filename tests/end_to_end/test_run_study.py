@@ -153,6 +153,11 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "digits_compare", "--set", "models.vit.deep=3"], ["deep", "did you mean 'depth'"]),
         (["--space", "digits_compare", "--set", "trials.x=3"], ["trials"]),
         (["--space", "digits_compare", "--time-budget", "soon"], ["time_budget", "30m"]),
+        (
+            ["--space", "digits_compare", "--set", "sampler.name=TPESample"],
+            ["sampler.name", "did you mean 'TPESampler'"],
+        ),
+        (["--space", "digits_compare", "--set", "sampler={name: CmaEsSampler}"], ["sampler", "one objective"]),
         (["--space", "digits_compare", "--data", "digts"], ["digts", "digits"]),
         (["--space", "digits_compare", "--data", "."], ["class folder", "parquet"]),
         (["--space", "cifar_small"], ["cifar", "--data-dir"]),

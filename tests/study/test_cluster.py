@@ -57,13 +57,13 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def training_now() -> set[int]:
-    """The processes that have a trial in hand: workers carry the trial's name as their title."""
+    """The processes that train a trial: workers carry its name as their title."""
     prefixes = tuple(f"ray::{model}-" for model in SPACE["models"])  # type: ignore[attr-defined]
-    found = set()
+    workers = set()
     for process in psutil.process_iter(["cmdline"]):
         if " ".join(process.info["cmdline"] or []).startswith(prefixes):
-            found.add(process.pid)
-    return found
+            workers.add(process.pid)
+    return workers
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def test_rungs_are_the_grace_times_powers_of_the_factor() -> None:
     ("value", "peers", "out"),
     [
         (0.1, [], False),  # nothing to compare with
-        (0.1, [0.9], False),  # two values: a third of two is none, so none can be kept or stopped
+        (0.1, [0.9], False),  # two values: a third of two is none, so nothing is stopped
         (0.1, [0.9, 0.8], True),  # three: the best one stays
         (0.9, [0.1, 0.8], False),
         (0.8, [0.9, 0.1, 0.2, 0.3, 0.4], False),  # six: the best two stay
@@ -44,19 +44,19 @@ def test_only_the_best_share_goes_on(value: float, peers: list[float], out: bool
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(2, 5))
 def test_of_all_that_reach_a_rung_together_the_best_share_survives(values: list[float], factor: int) -> None:
     survivors = [v for i, v in enumerate(values) if not is_out(v, values[:i] + values[i + 1 :], factor)]
-    kept = len(values) // factor
-    if kept == 0:
+    survivor_count = len(values) // factor
+    if survivor_count == 0:
         assert survivors == values
     else:
-        assert sorted(survivors, reverse=True)[:kept] == sorted(values, reverse=True)[:kept]
-        assert all(v >= sorted(values, reverse=True)[kept - 1] for v in survivors)
+        assert sorted(survivors, reverse=True)[:survivor_count] == sorted(values, reverse=True)[:survivor_count]
+        assert all(v >= sorted(values, reverse=True)[survivor_count - 1] for v in survivors)
 
 
 def test_trials_are_compared_at_the_same_epoch_inside_their_stratum_only() -> None:
     slow = trial("slow", [0.1, 0.1])
     good = [trial("a", [0.2, 0.8, 0.9]), trial("b", [0.2, 0.7])]
     assert should_stop(slow, [slow, *good], RULE, "val_accuracy")
-    assert not should_stop(trial("early", [0.1]), good, RULE, "val_accuracy")  # epoch 1 is no rung
+    assert not should_stop(trial("early", [0.1]), good, RULE, "val_accuracy")  # epoch 1 is not a rung
     other_model = [trial("a", [0.9, 0.9], entry="resnet18"), trial("b", [0.9, 0.9], entry="resnet18")]
     other_size = [trial("a", [0.9, 0.9], train_size=2000), trial("b", [0.9, 0.9], train_size=2000)]
     too_short = [trial("a", [0.9]), trial("b", [0.9])]

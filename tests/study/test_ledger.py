@@ -15,7 +15,7 @@ from study.space.reading import resolve
 from study.space.schema import StudySpec
 
 SPACE = {
-    "description": "two cells and one",
+    "description": "a model with two cells, a model with one",
     "data": {"name": "digits"},
     "objectives": ["val_accuracy", "train_seconds"],
     "trials": 3,
@@ -58,7 +58,7 @@ def test_all_that_happened_is_there_when_the_ledger_is_opened_again(tmp_path: Pa
         again.finish(left, "complete", [0.5, 1.0])
 
 
-def test_optuna_sees_one_study_a_cell_and_only_complete_trials_on_its_front(tmp_path: Path, spec: StudySpec) -> None:
+def test_optuna_sees_one_study_per_cell_and_only_complete_trials_on_its_front(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         cell = cells(spec)[0]
         first, second = (ledger.ask(cell, build_sampler(ledger, cell)) for _ in range(2))
@@ -73,7 +73,7 @@ def test_optuna_sees_one_study_a_cell_and_only_complete_trials_on_its_front(tmp_
     assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED"]
 
 
-def test_a_row_that_comes_twice_is_kept_once(tmp_path: Path, spec: StudySpec) -> None:
+def test_a_row_that_comes_twice_is_recorded_once(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         cell = cells(spec)[0]
         trial = ledger.ask(cell, build_sampler(ledger, cell))
@@ -119,7 +119,7 @@ def test_every_cell_gets_the_same_number_of_trials_and_cells_take_turns(tmp_path
 
 
 def test_proposals_follow_from_the_record_alone(tmp_path: Path, spec: StudySpec) -> None:
-    """A search that was interrupted and opened again proposes what an undisturbed one does."""
+    """A search that was interrupted and opened again proposes what an uninterrupted one does."""
 
     def run(folder: Path, reopen: bool) -> list[dict]:
         folder.mkdir()
@@ -158,7 +158,7 @@ def test_interrupted_trials_come_first(tmp_path: Path, spec: StudySpec) -> None:
         assert [proposals.next().name for _ in range(3)] == [*names, "resnet18-000"]
 
 
-def test_no_trial_begins_after_the_deadline(tmp_path: Path, spec: StudySpec) -> None:
+def test_no_trial_starts_after_the_deadline(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         proposals = SearchProposals(ledger, deadline=0.0)
         assert proposals.next() is None and proposals.done and not ledger.trials
