@@ -89,23 +89,20 @@ def _where(space: str | None, folder: Path) -> str:
 
 def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -> tuple[StudySpec, dict[str, Any]]:
     """The resolved study with typed settings, and the space as it was read."""
-    from study.space import resume as resuming
+    from study.space.resume import resumed, stored
     from study.space.typed import typed
 
-    raw = read_space(space)[0] if space else None
-    stored = resuming.stored(folder)
-    if stored is None:
-        if raw is None:
-            raise UserError(f"{folder}: no study to resume there; name a --space")
-        spec = resolve(overrides.apply(raw), _where(space, folder))
-        if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
-            raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-        return typed(spec), raw
-    if not resume:
-        raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
-    spec = typed(resolve(overrides.apply(resuming.extend(folder, stored, raw)), _where(space, folder)))
-    resuming.check_same(typed(resolve(stored.spec, str(folder))), spec, folder)
-    return spec, raw or stored.space
+    raw, where = read_space(space)[0] if space else None, _where(space, folder)
+    if study := stored(folder):
+        if not resume:
+            raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
+        return resumed(folder, study, raw, overrides, where), raw or study.space
+    if raw is None:
+        raise UserError(f"{folder}: no study to resume there; name a --space")
+    spec = resolve(overrides.apply(raw), where)
+    if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
+        raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
+    return typed(spec), raw
 
 
 def _check(spec: StudySpec, where: str) -> None:

@@ -39,6 +39,8 @@ models:
     search: {tome_ratio: [0.0, 0.5]}
 """
 
+TINY_OPTIONS = ("--set", "models.scratch_vit.weight_decay=5e-2")
+
 settings.register_profile("no deadline", deadline=None)  # timings never decide a test
 settings.load_profile("no deadline")
 
@@ -79,9 +81,26 @@ def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> 
     """The folder of a finished study of scratch_vit and vit_tome on digits: all three phases, two seeds confirmed."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(TINY)
-    result = run_study("--space", "tiny.yaml", cwd=folder)
+    result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, cwd=folder)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder / "results" / "tiny"
+
+
+def undocumented_columns(folder: Path) -> dict[str, list[str]]:
+    """Table of a finished study -> its columns that are neither in record.figures nor a setting of a model."""
+    import pandas as pd
+
+    from record import contents, figures
+    from record.folder import StudyFolder
+    from study.space.reading import resolve
+    from study.space.typed import setting_types
+
+    study = StudyFolder(folder)
+    spec = resolve(contents.read_spec(study), "study.yaml")
+    settings = {name for entry in spec.models.values() for name in setting_types(spec.task, entry.model)}
+    tables = (figures.TRIALS, figures.EPOCHS, figures.PROFILE)
+    known = {table: settings | {figure.name for figure in figures.of(spec.task, table)} for table in tables}
+    return {table: [c for c in pd.read_csv(study.table(table)).columns if c not in known[table]] for table in tables}
 
 
 @pytest.fixture

@@ -8,21 +8,18 @@ from types import ModuleType
 from typing import Any
 
 import jsonschema
-import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, undocumented_columns
 from pydantic import BaseModel
 from small_space import models as entries
 from small_space import space
 
 import models
-from record import contents, figures, tasks
+from record import tasks
 from record.errors import UserError
-from record.folder import StudyFolder
 from record.settings import meaning, settable
 from study.space import schema
 from study.space.reading import SPACES, read_space, resolve, space_names
-from study.space.typed import setting_types
 from trainables.task import config_class, data_options_class
 
 
@@ -65,19 +62,6 @@ def test_every_setting_is_described(name: str) -> None:
 def test_every_setting_is_in_the_documents(name: str) -> None:
     page = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
     assert all(f"`{key}" in page for key in settable(CONFIGS[name]))
-
-
-def undocumented_columns(folder: Path) -> dict[str, list[str]]:
-    """Table of a finished study -> its columns that are neither in record.figures nor a setting of a model."""
-    study = StudyFolder(folder)
-    spec = resolve(contents.read_spec(study), "study.yaml")
-    settings = {name for entry in spec.models.values() for name in setting_types(spec.task, entry.model)}
-    known = {
-        table: {f.name for f in figures.of(spec.task, table)}
-        for table in (figures.TRIALS, figures.EPOCHS, figures.PROFILE)
-    }
-    columns = {table: pd.read_csv(study.table(table)).columns for table in known}
-    return {table: [c for c in columns[table] if c not in known[table] | settings] for table in known}  # fmt: skip
 
 
 def test_every_column_of_a_study_is_documented(tiny_study: Path) -> None:

@@ -60,8 +60,8 @@ def resolve(raw: Mapping[str, Any], where: str) -> StudySpec:
     try:
         spec = StudySpec.model_validate(resolved)
     except ValidationError as error:
-        found = messages.problems_of(error, resolved, StudySpec)
-        problems += [Problem(_as_written(problem.path, raw), problem.message) for problem in found]
+        refused = messages.problems_of(error, resolved, StudySpec)
+        problems += [Problem(_as_written(problem.path, raw), problem.message) for problem in refused]
     if problems:
         raise messages.user_error(where, problems)
     return spec

@@ -10,6 +10,7 @@ from typing import Any
 from record.contents import read_environment
 from record.errors import UserError, one_line
 from record.folder import StudyFolder
+from study.space.overrides import Overrides
 from study.space.reading import read_yaml, resolve
 from study.space.schema import StudySpec
 from study.space.typed import typed
@@ -39,35 +40,57 @@ def stored(folder: Path) -> Stored | None:
     return Stored(spec, space or spec)
 
 
-def extend(folder: Path, study: Stored, space: dict[str, Any] | None) -> dict[str, Any]:
-    """The stored spec with what the space, edited since, may extend; UserError if the edit changes the study."""
+def resumed(folder: Path, study: Stored, space: dict[str, Any] | None, overrides: Overrides, where: str) -> StudySpec:
+    """The study to continue, with what the space (edited since) and the command line extend; its settings are typed.
+
+    Raises UserError if either would change what the finished trials mean.
+    """
+    old = _typed(study.spec, str(folder))
+    spec = _typed(overrides.apply(_extended(folder, study, space)), where)
+    _check_same(_changes(old, spec), folder)
+    # An option need not reach the resolved spec, whose entries override what `all_models` sets.
+    plain, wanted = _typed(study.space, where), _typed(overrides.apply(study.space), where)
+    by_options = _changes(plain, wanted)
+    _check_same({key: change for key, change in _changes(old, wanted).items() if key in by_options}, folder)
+    return spec
+
+
+def _typed(raw: dict[str, Any], where: str) -> StudySpec:
+    return typed(resolve(raw, where))
+
+
+def _extended(folder: Path, study: Stored, space: dict[str, Any] | None) -> dict[str, Any]:
+    """The stored spec with what the space extends."""
     raw = deepcopy(study.spec)
     if space is None or space == study.space:
         return raw
-    check_same(typed(resolve(study.space, "the stored space")), typed(resolve(space, "--space")), folder)
+    _check_same(_changes(_typed(study.space, "the stored space"), _typed(space, "--space")), folder)
     for key in EXTENDABLE:
         if key in space and space[key] != study.space.get(key):
             raw[key] = space[key]
     return raw
 
 
-def check_same(old: StudySpec, new: StudySpec, folder: Path) -> None:
-    """UserError if `new` would change what the finished trials of the folder mean. Both are typed."""
-    if changed := differences(old, new):
+def _check_same(changes: dict[str, str], folder: Path) -> None:
+    if changes:
+        listed = "; ".join(f"{key}: {change}" for key, change in list(changes.items())[:3])
         raise UserError(
-            f"--resume: this differs from the study in {folder} ({'; '.join(changed[:3])}); "
+            f"--resume: this differs from the study in {folder} ({listed}); "
             "undo the change, or start a new study with --name"
         )
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[str]:
     """Dotted keys in which two specs differ beyond what --resume may change, each 'key: old -> new'."""
+    return [f"{key}: {change}" for key, change in _changes(old, new).items()]
 
+
+def _changes(old: StudySpec, new: StudySpec) -> dict[str, str]:
     def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: v for key, child in value.items() for k, v in flatten(child, f"{prefix}.{key}").items()}
         return {prefix.lstrip("."): value}
 
-    a, b = (flatten(s.model_dump(mode="json", exclude=set(EXTENDABLE))) for s in (old, new))
-    keys = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k) and ".resources." not in k]
-    return [f"{k}: {a.get(k)!r} -> {b.get(k)!r}" for k in keys]
+    a, b = (flatten(spec.model_dump(mode="json", exclude=set(EXTENDABLE))) for spec in (old, new))
+    keys = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key) and ".resources." not in key]
+    return {key: f"{a.get(key)!r} -> {b.get(key)!r}" for key in keys}

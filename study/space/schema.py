@@ -47,7 +47,8 @@ class Open(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
     @property
-    def extra(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
+        """The further keys."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -116,7 +117,7 @@ class Entry(Open):
     @property
     def settings(self) -> dict[str, Scalar]:
         """The fixed settings: every key that is not a field of the schema."""
-        return self.extra
+        return self.options
 
 
 FIXED = "takes one value, outside search and factors"
@@ -157,19 +158,11 @@ class Data(Open):
 
     name: str = Field(description="a built-in data set, or a folder")
 
-    @property
-    def options(self) -> dict[str, Any]:
-        return self.extra
-
 
 class Sampler(Open):
     """A search algorithm; every key besides `name` is an option of it."""
 
     name: str = Field(description="a class of optuna.samplers, or a file of study/search/")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return self.extra
 
 
 class EarlyStopping(Strict):

@@ -14,7 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, SHARED, TINY, Program, one_error
+from conftest import ROOT, SHARED, TINY, TINY_OPTIONS, Program, one_error
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_existing_study_is_not_overwritten(copied: Path, run_study: Program) 
 
 def test_resuming_a_finished_study_shows_its_table_and_trains_nothing(copied: Path, run_study: Program) -> None:
     before = (copied / "results" / "tiny" / "trials.csv").read_text()
-    result = run_study("--name", "tiny", "--resume", cwd=copied)
+    result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, "--resume", cwd=copied)
     assert result.returncode == 0, result.stderr
     assert "scratch_vit" in result.stdout and "running" not in result.stdout
     assert (copied / "results" / "tiny" / "trials.csv").read_text() == before
@@ -163,6 +163,20 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "cifar_small"], ["cifar", "--data-dir"]),
         (["--space", "cifar_compare", "--data", "digits", "--set", "all_models.train_size=100"], ["--weights"]),
         (["--space", "digits_compare", "--weights", "x.pt"], ["--weights", "no model"]),
+        (["--space", "digits_compare", "--weights", "timm"], ["--weights timm", "no model"]),
+        (
+            [
+                "--space",
+                "tome_tradeoff",
+                "--data",
+                "digits",
+                "--set",
+                "models.vit_tome.train_size=9",
+                "--weights",
+                "tim",
+            ],
+            ["tim does not exist", "none", "timm", "FILE"],
+        ),
         (["--space", "digits_compare", "--set", "all_models.train_size=5000"], ["5000", "1150"]),
         (["--space", "digits_compare", "--name", "a/b"], ["--name"]),
         (["--name", "nothing", "--resume"], ["nothing", "--space"]),

@@ -24,7 +24,7 @@ from record.errors import UserError
 from study.space.checking import check_models
 from study.space.reading import resolve
 from study.space.schema import default_objectives
-from tests.conftest import ROOT, Program
+from tests.conftest import ROOT, Program, undocumented_columns
 from trainables.data.text.options import TextOptions
 from trainables.translation.config import DataOptions
 
@@ -85,6 +85,7 @@ def test_tables_have_the_columns_of_the_task(study: tuple[Path, str]) -> None:
     assert confirmed["test_bleu"].notna().all() and trials["bleu_signature"].str.contains("version:").all()
     assert trials["data"].unique().tolist() == ["text (200 training pairs)"]
     assert not {"val_accuracy", "inference_images_per_second"} & set(trials)
+    assert undocumented_columns(study[0]) == {"trials": [], "epochs": [], "profile": []}
     epochs = pd.read_csv(study[0] / "epochs.csv")
     assert {"val_perplexity", "val_bleu", "learning_rate", "contended_train_tokens_per_second"} <= set(epochs)
     assert len(epochs) == 9

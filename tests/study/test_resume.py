@@ -27,12 +27,10 @@ def start(folder: Path, raw: dict, overrides: Overrides) -> StudySpec:
 
 
 def resumed(folder: Path, raw: dict | None, overrides: Overrides) -> StudySpec:
-    """The study that the same command with --resume runs. Raises UserError if it is another one."""
+    """The study that the same command with --resume runs."""
     stored = resume.stored(folder)
     assert stored is not None
-    spec = typed(resolve(overrides.apply(resume.extend(folder, stored, raw)), "x"))
-    resume.check_same(typed(resolve(stored.spec, "x")), spec, folder)
-    return spec
+    return resume.resumed(folder, stored, raw, overrides, "x")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +70,26 @@ def test_an_edit_that_changes_the_study_is_refused(tmp_path: Path, changes: dict
     with pytest.raises(UserError, match="--resume: this differs") as caught:
         resumed(tmp_path, space(**changes), Overrides())
     assert words in str(caught.value) and "--name" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("models.scratch_vit.weight_decay=1e-4", "models.scratch_vit.weight_decay: 0.001 -> 0.0001"),
+        ("all_models.weight_decay=1e-4", "models.resnet18.weight_decay: 0.02 -> 0.0001"),
+        ("all_models.batch_size=8", "models.resnet18.batch_size: None -> 8"),
+        ("seed=1", "seed: 0 -> 1"),
+    ],
+)
+def test_an_option_that_changes_the_study_is_refused(tmp_path: Path, setting: str, words: str) -> None:
+    """Also one that the resolved entries would override."""
+    raw = models(scratch_vit={"weight_decay": 1e-3}, resnet18={})
+    started = Overrides(settings=("all_models.weight_decay=2e-2",))
+    spec = start(tmp_path, raw, started)
+    assert resumed(tmp_path, raw, started) == resumed(tmp_path, raw, Overrides()) == spec
+    with pytest.raises(UserError, match="--resume: this differs") as caught:
+        resumed(tmp_path, raw, Overrides(settings=(setting,)))
+    assert words in str(caught.value)
 
 
 def test_a_folder_without_a_study_and_a_damaged_one(tmp_path: Path) -> None:
