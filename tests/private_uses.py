@@ -20,12 +20,15 @@ LOOK_UPS = {"getattr", "hasattr", "setattr", "delattr", "attrgetter", "object", 
 # Packages whose inner modules move between releases: what of them is documented, and what is not but used.
 DOCUMENTED_MODULES = {
     "huggingface_hub": {"", "errors"},
-    "optuna": {"", "distributions", "importance", "pruners", "samplers", "storages", "study", "trial"},
+    "optuna": {
+        "", "artifacts", "distributions", "exceptions", "importance", "logging", "pruners", "samplers", "search_space",
+        "storages", "study", "trial", "visualization",
+    },
     "ray": {"", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.state"},
     "tensorboardX": {""},
     "timm": {"", "layers", "models"},
     "torchvision": {"", "datasets", "transforms", "transforms.functional"},
-}
+}  # fmt: skip
 
 
 @cache
