@@ -273,3 +273,13 @@ def test_the_picture_is_drawn_for_every_kind_of_study(tmp_path: Path, content: s
         with Image.open(path) as picture:
             assert picture.size == (1350, 900)
             assert len(picture.convert("L").getcolors() or []) > 10  # something is drawn
+
+
+def test_two_train_sizes_are_drawn_without_a_power_law(tmp_path: Path) -> None:
+    """As in the embedded study: too few sizes for a fit, so there is no line and no band."""
+    rows = [trial_row(f"vit-{i}", 0.7 + i / 10, 100.0, train_size=600 + 500 * (i % 2)) for i in range(4)]
+    study = analysis.load(write_tables(tmp_path / "two_sizes", rows))
+    [picture] = [picture for picture in pictures(study, weigh(study)) if picture.name == "size_scaling"]
+    assert [len(curve.points) for curve in picture.curves] == [2] and picture.curves[0].band.empty
+    assert tmp_path / "figures" / "size_scaling.png" in png.write_figures(study, tmp_path / "figures")
+    assert html.figure(picture).data
