@@ -25,6 +25,7 @@ from analysis.use.trained_model import (
     read_state,
     split_settings,
 )
+from models.inputs.pixel_depth import FULL
 from record.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _describe(study: Study, row: pd.Series, classes: list[str]) -> ExportedModel
             image_size=options["image_size"],
             mean=(0, 0, 0),
             std=(1, 1, 1),
+            pixel_range=study.environment["data"].get("pixel_range") or FULL,
         ),
         bfloat16=bool(settings.get("bfloat16", True)) and (timed.empty or "bfloat16" in timed.to_list()),
         study=study.names[0],

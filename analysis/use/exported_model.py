@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 import models
 from analysis.read.errors import StudyError
+from models.inputs.pixel_depth import FULL
 from record.errors import one_line
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class Preprocessing(BaseModel):
     resize to `image_size` and normalise by channel (models/inputs/preprocessing.py).
 
     decoded_size: None where the study did not record it; then square images up to `image_size` keep their size.
+    pixel_range: the values that become black and white in images of more than 8 bits per pixel.
     """
 
     decoded_size: int | None
     image_size: int
     mean: models.Triple
     std: models.Triple
+    pixel_range: tuple[float, float] = FULL
 
 
 class ExportedModel(BaseModel):

@@ -38,7 +38,7 @@ def write_image_attention(study_folder: Path, trial: str, image: Path, to: Path)
         note = ", drawn without merging"
     steps = exported.preprocessing
     try:
-        pixels = decode(image, steps.decoded_size or steps.image_size)
+        pixels = decode(image, steps.decoded_size or steps.image_size, pixel_range=steps.pixel_range)
     except Exception as error:  # decoders raise nearly anything
         raise StudyError(f"--image {image}: not a readable image ({type(error).__name__}); name another") from error
     ready = prepare(torch.from_numpy(pixels)[None], steps.image_size, torch.tensor(steps.mean), torch.tensor(steps.std))

@@ -15,7 +15,8 @@ from torch import Tensor
 import models
 from analysis.read.errors import StudyError
 from analysis.use.exported_model import WEIGHTS, ExportedModel
-from models.inputs.image_files import decode, is_image, square_side
+from models.inputs import image_files
+from models.inputs.image_files import decode, square_side
 from models.inputs.preprocessing import prepare
 from models.layers.precision import has_bfloat16
 from models.weights.files import read
@@ -62,7 +63,7 @@ class Classifier:
             if side is None:
                 own = square_side(file)
                 side = own if own is not None and own <= steps.image_size else steps.image_size
-            return decode(file, side)
+            return decode(file, side, pixel_range=steps.pixel_range)
         except Exception as error:  # decoders raise nearly anything
             return f"{type(error).__name__}: {error}".splitlines()[0]
 
@@ -86,7 +87,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     """The files as given, and the images anywhere in the folders, by name. Raises `StudyError` for an empty folder."""
     files: list[Path] = []
     for path in paths:
-        inside = sorted(file for file in path.rglob("*") if is_image(file)) if path.is_dir() else [path]
+        inside = image_files.find_images(path)[0] if path.is_dir() else [path]
         if not inside:
             raise StudyError(f"{path}: no images in this folder; name image files or a folder that holds some")
         files += inside

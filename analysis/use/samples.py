@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.read.errors import StudyError
 from analysis.use.exported_model import ExportedModel
-from models.inputs.image_files import decode, is_image
+from models.inputs.image_files import decode, find_images
 from record.contents import Sample, Unreadable, read_samples
 from record.folder import StudyFolder
 
@@ -25,14 +25,14 @@ def load_samples(study_folder: Path) -> dict[str, Sample]:
 
 def read_folder(folder: Path, exported: ExportedModel, max_images: int | None = None) -> Sample:
     """The images anywhere in `folder`, by name; one in a folder named after a class has its label. Raises `StudyError`."""
-    files = sorted(file for file in folder.rglob("*") if is_image(file)) if folder.is_dir() else []
+    files = find_images(folder)[0] if folder.is_dir() else []
     if not files:
         raise StudyError(f"--images {folder}: no images there; name a folder that holds some")
     side = exported.preprocessing.decoded_size or exported.preprocessing.image_size
     images, labels = [], []
     for file in files[:max_images]:
         try:
-            images.append(decode(file, side))
+            images.append(decode(file, side, pixel_range=exported.preprocessing.pixel_range))
         except Exception as error:  # decoders raise nearly anything
             raise StudyError(f"--images: {file} is not a readable image ({type(error).__name__}); remove it") from error
         name = file.parent.name

@@ -1,4 +1,4 @@
-"""From an image file to pixels, defined once: a study and an exported model must see the same pixels.
+"""From image files to pixels, defined once: a study and an exported model must see the same files and the same pixels.
 
 Needs numpy and Pillow only; data sets are decoded without torch.
 """
@@ -6,25 +6,68 @@ Needs numpy and Pillow only; data sets are decoded without torch.
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from models.inputs.pixel_depth import FULL, DeepPixels, Range, Values, is_deep, to_8_bit, values
+
 Source = Path | bytes
 
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif")
-)
+# Formats that Pillow only recognises, or decodes with the help of other programs.
+_NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+_SYSTEM_FOLDERS = frozenset({"@eadir", "#recycle", "$recycle.bin", "lost+found", "system volume information"})
 
 
 class OtherSize(Exception):
     """An image does not have the size that was promised."""
 
 
+@cache
+def extensions() -> frozenset[str]:
+    """The file extensions of all types that Pillow decodes: .jpg and so on."""
+    types = Image.registered_extensions()
+    return frozenset(end for end, name in types.items() if name in Image.OPEN and name not in _NOT_DECODED)
+
+
 def is_image(path: Path) -> bool:
     """Whether the name of a file is that of an image; hidden files are not."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in extensions() and not path.name.startswith(".") and path.is_file()
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder was left by a program for itself: .ipynb_checkpoints, __MACOSX, @eaDir."""
+    return path.name.startswith((".", "__")) or path.name.lower() in _SYSTEM_FOLDERS
+
+
+def find_images(folder: Path, others: Collection[Path] = ()) -> tuple[list[Path], list[Path]]:
+    """(images, what was passed over) anywhere below a folder, both sorted.
+
+    Hidden folders are passed over. Links to folders are followed, but never twice, nor to a folder above this one, nor
+    into one of `others` (resolved paths).
+    """
+    root = folder.resolve()
+    images: list[Path] = []
+    passed_over: list[Path] = []
+    pending, seen = [folder], {root}
+    while pending:
+        for path in sorted(pending.pop().iterdir()):
+            if path.is_dir():
+                real = path.resolve()
+                barred = path.is_symlink() and (
+                    root.is_relative_to(real) or any(real.is_relative_to(other) for other in others)
+                )
+                if is_hidden(path) or real in seen or barred:
+                    passed_over.append(path)
+                else:
+                    seen.add(real)
+                    pending.append(path)
+            else:
+                (images if is_image(path) else passed_over).append(path)
+    return sorted(images), sorted(passed_over)
 
 
 def square_side(source: Source) -> int | None:
@@ -36,10 +79,17 @@ def square_side(source: Source) -> int | None:
         return None
 
 
-def decode(source: Source, side: int, resize: bool = True) -> np.ndarray:
+def deep_values(source: Source) -> Values | None:
+    """What is known of the values of an image with more than 8 bits per pixel; None for any other."""
+    with _open(source) as image:
+        return values(image) if is_deep(image) else None
+
+
+def decode(source: Source, side: int, resize: bool = True, pixel_range: Range | None = FULL) -> np.ndarray:
     """(side, side, 3) uint8 RGB: turned as EXIF says, shorter side scaled to `side`, centre-cropped.
 
     An image that already has this size keeps its pixels. With `resize` False, raises `OtherSize` for any other size.
+    pixel_range: of images with more than 8 bits per pixel; None raises `DeepPixels` for them.
     Raises whatever the file's decoder raises, which may be anything.
     """
     with _open(source) as image:
@@ -48,8 +98,10 @@ def decode(source: Source, side: int, resize: bool = True) -> np.ndarray:
             image.draft(None, (2 * side, 2 * side))
         elif image.size != (side, side):
             raise OtherSize
+        if is_deep(image) and pixel_range is None:
+            raise DeepPixels
         ImageOps.exif_transpose(image, in_place=True)
-        rgb = _to_rgb(image)
+        rgb = _to_rgb(image, pixel_range or FULL)
     return np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.BICUBIC) if resize else rgb)
 
 
@@ -57,14 +109,14 @@ def _open(source: Source) -> Image.Image:
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB: scales 16-bit grey down (PIL would clip it) and puts white under transparent pixels."""
+def _to_rgb(image: Image.Image, pixel_range: Range) -> Image.Image:
+    """8-bit RGB: scales deeper pixels down (PIL would clip them) and puts white under transparent pixels."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode == "F":
+    if image.mode == "F" and pixel_range == FULL:
         raise ValueError("float pixels have no fixed range, save it with 8 bits per channel")
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    if is_deep(image):
+        image = to_8_bit(image, pixel_range)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

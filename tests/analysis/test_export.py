@@ -271,7 +271,7 @@ def test_a_file_alone_is_decoded_as_in_its_data_set(tmp_path, sizes, decoded):
     files = [tmp_path / f"{i}.png" for i in range(len(sizes))]
     for file, (width, height) in zip(files, sizes, strict=True):
         Image.fromarray(noise.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(file)
-    together = decode_images(files, [str(file) for file in files], image_size=16)
+    together, _ = decode_images(files, [str(file) for file in files], image_size=16)
     assert together.shape[1] == decoded
     assert (np.stack([decode(file, decoded) for file in files]) == together).all()
 

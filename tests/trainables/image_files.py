@@ -26,11 +26,16 @@ def picture(
     return out.getvalue()
 
 
-def write_images(folder: Path, count: int, colour: Colour = (200, 30, 30)) -> None:
-    """A folder of that many images, 0.png and so on."""
+def pictures(count: int) -> list[bytes | None]:
+    """That many different images."""
+    return [picture((200, 30, number)) for number in range(count)]
+
+
+def write_images(folder: Path, count: int, colour: Colour | None = None) -> None:
+    """A folder of that many images, 0.png and so on: different ones unless a colour is given."""
     folder.mkdir(parents=True)
     for number in range(count):
-        (folder / f"{number}.png").write_bytes(picture(colour))
+        (folder / f"{number}.png").write_bytes(picture((200, 30, number) if colour is None else colour))
 
 
 def write_parquet(file: Path, images: list[bytes | None], labels: object, metadata: object = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import assert_refused, picture, write_images, write_parquet
+from image_files import assert_refused, picture, pictures, write_images, write_parquet
 from PIL import Image
 
 from trainables.data.images import Images
@@ -103,7 +103,7 @@ def test_every_mode_becomes_8_bit_rgb(
     tmp_path: Path, mode: str, colour: int | tuple[int, ...], form: str, expected: list[int]
 ) -> None:
     encoded = picture(colour=colour, form=form, mode=mode)
-    write_parquet(tmp_path / "train.parquet", [encoded] * 4, ["a", "a", "b", "b"])
+    write_parquet(tmp_path / "train.parquet", [encoded, *pictures(3)], ["a", "a", "b", "b"])
     write_parquet(tmp_path / "test.parquet", [encoded], ["a"])
     loaded = load_images(str(tmp_path), image_size=8)
     assert loaded.test.images[0, 4, 4].tolist() == expected

@@ -25,7 +25,19 @@ def data_sets(package: ModuleType) -> list[str]:
 
 def find_folder(data: str, data_dir: Path) -> Path | None:
     """The folder of the user's that `data` names: a path, or a folder of `data_dir`."""
-    return next((folder for folder in (Path(data).expanduser(), data_dir / data) if data and folder.is_dir()), None)
+    folders = (Path(data).expanduser(), data_dir / data)
+    return next((readable(folder) for folder in folders if data and folder.is_dir()), None)
+
+
+def readable(path: Path) -> Path:
+    """The path, if its name can be written into tables. Raises DataError for one in another encoding than UTF-8."""
+    name = path.resolve().name if path.name in ("", ".", "..") else path.name
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise DataError(f"{shown}: the name is not UTF-8; rename it, for example with convmv") from None
+    return path
 
 
 def unknown_data(data: str, known: Iterable[str], alternative: str) -> DataError:

@@ -26,6 +26,8 @@ class Data:
     classes: tuple[str, ...]
     train: Images
     validation: Images
+    summary: str = ""  # what was read, and what a person should know of it
+    pixel_range: tuple[float, float] | None = None  # of pixels of more than 8 bits, where there are any
 
 
 def load_data(
@@ -41,7 +43,8 @@ def load_data(
     if count >= len(labels):
         raise DataError(f"data.validation: {count} of {len(labels)} training images leave none to train on")
     train, held_out = validation_split(labels, count, seed)
-    return Data(whole.classes, _take(whole.train, train), _take(whole.train, held_out)), whole.test, whole.source
+    parts = _take(whole.train, train), _take(whole.train, held_out)
+    return Data(whole.classes, *parts, whole.summary, whole.pixel_range), whole.test, whole.source
 
 
 def check_train_size(data: Data, train_size: int | None) -> None:
@@ -63,7 +66,12 @@ def shape(data: Data) -> dict[str, int]:
 
 def describe(data: Data) -> dict[str, object]:
     """What environment.json says about the data besides their sizes."""
-    return {"classes": list(data.classes), "decoded_size": data.train.images.shape[1]}
+    return {
+        "classes": list(data.classes),
+        "decoded_size": data.train.images.shape[1],
+        "summary": data.summary,
+        "pixel_range": data.pixel_range,
+    }
 
 
 def keep(folder: StudyFolder, data: Data, test: Images) -> None:

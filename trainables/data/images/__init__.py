@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from trainables.data import DataError
+
+if TYPE_CHECKING:
+    from models.inputs.pixel_depth import Range
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +33,35 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set. `source` says what was really read ("cifar10 (Parquet)") and goes into every table."""
+    """A data set. `source` says what was really read ("cifar10 (Parquet)") and goes into every table.
+
+    remarks: what a person should know before trusting it, such as test images that are also in train. pixel_range: of
+    pixels of more than 8 bits, which all splits share; None where all have 8.
+    """
 
     name: str
     source: str
     classes: tuple[str, ...]
     train: Images
     test: Images
+    remarks: tuple[str, ...] = ()
+    pixel_range: Range | None = None
+
+    @property
+    def summary(self) -> str:
+        """One line: what was read, and the remarks."""
+        count = len(self.train) + len(self.test)
+        splits = ", ".join(
+            f"{name} {len(part):,} ({_per_class(part, len(self.classes))} per class)"
+            for name, part in (("train", self.train), ("test", self.test))
+        )
+        return "; ".join((f"{self.source}: {count:,} images in {len(self.classes)} classes, {splits}", *self.remarks))
+
+
+def _per_class(images: Images, classes: int) -> str:
+    counts = np.bincount(images.labels, minlength=classes)
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 class ImageDataSet(Protocol):

@@ -18,7 +18,7 @@ import numpy as np
 from trainables.data import cache
 from trainables.data.images import ImageData, Images
 
-_VERSION = 1  # increment when decoding changes, or old pixels would be returned
+_VERSION = 2  # increment when decoding changes, or old pixels would be returned
 
 
 def cached(
@@ -45,7 +45,8 @@ def _save(data: ImageData, place: Path) -> None:
         for split, part in (("train", data.train), ("test", data.test)):
             np.save(draft / f"{split}_images.npy", part.images)
             np.save(draft / f"{split}_labels.npy", part.labels)
-        facts = {"name": data.name, "source": data.source, "classes": data.classes}
+        facts: dict[str, object] = {"name": data.name, "source": data.source, "classes": data.classes}
+        facts |= {"remarks": data.remarks, "pixel_range": data.pixel_range}
         (draft / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
         shutil.rmtree(place, ignore_errors=True)  # it is damaged, or it would have been used
         draft.rename(place)
@@ -56,8 +57,15 @@ def _save(data: ImageData, place: Path) -> None:
 def _load(place: Path) -> ImageData | None:
     try:
         facts = json.loads((place / "facts.json").read_text(encoding="utf-8"))
+        low_high = facts["pixel_range"]
         return ImageData(
-            facts["name"], facts["source"], tuple(facts["classes"]), _split(place, "train"), _split(place, "test")
+            name=facts["name"],
+            source=facts["source"],
+            classes=tuple(facts["classes"]),
+            train=_split(place, "train"),
+            test=_split(place, "test"),
+            remarks=tuple(facts["remarks"]),
+            pixel_range=None if low_high is None else (low_high[0], low_high[1]),
         )
     except (OSError, EOFError, ValueError, KeyError):  # absent or damaged
         return None

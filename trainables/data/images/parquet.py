@@ -2,42 +2,29 @@
 
 Files are `train*.parquet` and `test*.parquet`, in the folder or one below it (`data/`, `plain_text/`,
 `train/`). `validation*` replaces a missing test split; without either, 20 % of the training rows become the test
-split. The image column is binary or a struct {bytes, path}; the label column holds ints or strings. Class names come
-from the hub's metadata in the schema, https://huggingface.co/docs/datasets/about_dataset_features
+split. The image column is binary or a struct {bytes, path}; the label column is read by labels.py.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.data import DataError
-from trainables.data.images import ImageData
+from trainables.data.images import ImageData, findings
 from trainables.data.images.cache import cached
-from trainables.data.images.decode import Encoded, decode_splits
+from trainables.data.images.decode import decode_splits
+from trainables.data.images.labels import Rows, classes_of, encoded, hub_class_names, is_label, is_number, read_labels
+from trainables.data.images.shards import check_shards
 from trainables.data.images.splits import split_named, train_and_test
 
 _IMAGE_COLUMNS = ("image", "img", "images")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
-
-Label = int | str
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of one split's files."""
-
-    images: list[bytes]
-    where: list[str]  # file and row, counted from 0
-    labels: list[Label]  # all int or all str
-    class_names: list[str] | None
 
 
 def holds_parquet(folder: Path) -> bool:
@@ -47,30 +34,34 @@ def holds_parquet(folder: Path) -> bool:
 
 def read(folder: Path, image_size: int, seed: int, name: str | None = None, classes: Sequence[str] = ()) -> ImageData:
     """Read a folder of files; `classes` are the names of integer labels if the files have none. Raises DataError."""
-    train_files, test_files, note = _find_splits(folder)
+    train_files, test_files, note, unused = _find_splits(folder)
     name = name or folder.resolve().name
 
     def decode() -> ImageData:
         train = _read_rows(train_files)
-        labels, class_names = _classes(folder, train, classes)
-        encoded = _encoded(train, labels, class_names)
-        test = _encoded(_read_rows(test_files), labels, class_names) if test_files is not None else None
-        parts = decode_splits(encoded, test, image_size, seed)
-        return ImageData(name, f"{name} (Parquet{note})", tuple(class_names), *parts)
+        labels, names = classes_of(folder, train, classes)
+        test = encoded(_read_rows(test_files), labels, names) if test_files is not None else None
+        decoded = decode_splits(encoded(train, labels, names), test, image_size, seed)
+        remarks = (*findings.in_classes(decoded.test, names), *findings.in_pixels(decoded, str(folder)))
+        source = f"{name} (Parquet{note})"
+        return ImageData(name, source, tuple(names), decoded.train, decoded.test, remarks, decoded.pixel_range)
 
     settings = {"kind": "Parquet", "name": name, "classes": list(classes), "image_size": image_size}
     settings["seed"] = seed if test_files is None else None
-    return cached(folder, [*train_files, *(test_files or [])], settings, decode)
+    data = cached(folder, [*train_files, *(test_files or [])], settings, decode)
+    return replace(data, remarks=(*findings.in_folders([], unused), *data.remarks))
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet")) or sorted(folder.glob("[!.]*/*.parquet"))
 
 
-def _find_splits(folder: Path) -> tuple[list[Path], list[Path] | None, str]:
+def _find_splits(folder: Path) -> tuple[list[Path], list[Path] | None, str, list[Path]]:
+    """(train files, test files, note for the table, files that are not used)."""
     splits: dict[str, list[Path]] = {}
     places: set[Path] = set()
-    for file in _files(folder):
+    files = _files(folder)
+    for file in files:
         if (split := split_named(file.stem)) is not None:
             places.add(file.parent)
         else:
@@ -80,16 +71,25 @@ def _find_splits(folder: Path) -> tuple[list[Path], list[Path] | None, str]:
         choices = ", ".join(sorted(place.name for place in places))
         raise DataError(f"{folder}: several data sets ({choices}); name one of these folders instead")
     unnamed = splits.pop("", [])
-    return train_and_test(splits or {"train": unnamed}, folder)
+    train, test, note = train_and_test(splits or {"train": unnamed}, folder)
+    for part in (train, test or []):
+        check_shards(part)
+    return train, test, note, [file for file in files if file not in train and file not in (test or [])]
 
 
-def _read_rows(files: Sequence[Path]) -> _Rows:
+def _read_rows(files: Sequence[Path]) -> Rows:
     parts = [_read_file(file) for file in files]
-    rows = _Rows(
+    named = [(file, part.class_names) for file, part in zip(files, parts, strict=True) if part.class_names]
+    for file, names in named:
+        if names != named[0][1]:
+            raise DataError(
+                f"{file}: other class names, or another order, than in {named[0][0].name}; replace one of them"
+            )
+    rows = Rows(
         images=[image for part in parts for image in part.images],
         where=[where for part in parts for where in part.where],
         labels=[label for part in parts for label in part.labels],
-        class_names=next((part.class_names for part in parts if part.class_names), None),
+        class_names=named[0][1] if named else None,
     )
     if not rows.images:
         raise DataError(f"{', '.join(map(str, files))}: no rows; a split needs images")
@@ -98,11 +98,11 @@ def _read_rows(files: Sequence[Path]) -> _Rows:
     return rows
 
 
-def _read_file(file: Path) -> _Rows:
+def _read_file(file: Path) -> Rows:
     try:
         schema = pq.read_schema(file)
         image_column = _pick(file, schema, "image", _is_image, _IMAGE_COLUMNS)
-        label_column = _pick(file, schema, "label", _is_label, _LABEL_COLUMNS)
+        label_column = _pick_label(file, schema)
         table = pq.read_table(file, columns=[image_column, label_column])
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}); replace it") from None
@@ -110,18 +110,13 @@ def _read_file(file: Path) -> _Rows:
     if pa.types.is_struct(images.type):
         images = pc.struct_field(images, "bytes")
     labels = table.column(label_column)
-    if pa.types.is_dictionary(labels.type):
-        labels = labels.cast(labels.type.value_type)
     for column, what in ((images, "image"), (labels, "label")):
         if column.null_count:
             row = pc.index(pc.is_null(column), True).as_py()
             raise DataError(f"{file}, row {row}: null {what} ({column.null_count} in all); drop these rows")
-    return _Rows(
-        images=images.to_pylist(),
-        where=[f"{file}, row {row}" for row in range(len(images))],
-        labels=labels.to_pylist(),
-        class_names=_hub_class_names(schema, label_column),
-    )
+    where = [f"{file}, row {row}" for row in range(len(images))]
+    class_names = hub_class_names(schema, label_column)
+    return Rows(images.to_pylist(), where, read_labels(labels, where), class_names)
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -131,10 +126,14 @@ def _is_image(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _is_label(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _pick_label(file: Path, schema: pa.Schema) -> str:
+    """The label column: one with a usual name, whose type may then be a number of any kind, or the only one."""
+    usual = [name for name in _LABEL_COLUMNS if name in schema.names]
+    fitting = [name for name in usual if is_label(schema.field(name).type) or is_number(schema.field(name).type)]
+    if usual and not fitting:
+        kind = schema.field(usual[0]).type
+        raise DataError(f"{file}: column {usual[0]!r} is of type {kind}; a label is one integer or text per row")
+    return fitting[0] if fitting else _pick(file, schema, "label", is_label, _LABEL_COLUMNS)
 
 
 def _pick(
@@ -147,36 +146,3 @@ def _pick(
         return (usual or fitting)[0]
     problem = f"several columns could be the {what} ({', '.join(fitting)})" if fitting else f"no {what} column"
     raise DataError(f"{file}: {problem} among {', '.join(schema.names)}; name it {usual_names[0]!r}")
-
-
-def _hub_class_names(schema: pa.Schema, column: str) -> list[str] | None:
-    try:
-        return list(json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"])
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _classes(folder: Path, train: _Rows, default_names: Sequence[str]) -> tuple[Sequence[Label], list[str]]:
-    """The labels in the order of the classes, and the names of the classes."""
-    numbers = sorted({label for label in train.labels if isinstance(label, int)})  # none if the labels are strings
-    if numbers and numbers[0] < 0:
-        raise DataError(f"{folder}: training label {numbers[0]}, which hubs give unlabelled rows; drop these rows")
-    labels: Sequence[Label] = numbers or sorted({str(label) for label in train.labels})
-    names = [str(label) for label in labels]
-    if numbers and (train.class_names or default_names):
-        names = list(train.class_names or default_names)
-        missing = [name for number, name in enumerate(names) if number not in numbers]
-        if missing:
-            raise DataError(f"{folder}: no training image of class {', '.join(missing[:10])}; add some")
-        labels = range(len(names))
-    if len(names) < 2:
-        raise DataError(f"{folder}: only one class ({names[0]}); at least two are needed")
-    return labels, names
-
-
-def _encoded(rows: _Rows, labels: Sequence[Label], names: list[str]) -> Encoded:
-    positions = {label: position for position, label in enumerate(labels)}
-    for where, label in zip(rows.where, rows.labels, strict=True):
-        if label not in positions:
-            raise DataError(f"{where}: label {label!r} is not among the training classes ({', '.join(names[:10])})")
-    return Encoded(rows.images, rows.where, np.array([positions[label] for label in rows.labels], dtype=np.int64))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,17 +13,33 @@ from trainables.data import DataError
 
 TEST_SHARE = 0.2  # of a data set that comes without a test split
 
-_SPLIT_NAMES = {"train": "train|training", "test": "test|testing", "validation": "validation|valid|val|dev"}
+_SPLIT_WORDS = {
+    "train": "train|training|trn|trainval",
+    "test": "test|testing|tst",
+    "validation": "validation|valid|val|dev|eval|evaluation|holdout",
+}
+_COMPANIONS = "sets?|data|datasets?|images?|imgs?|pics|pictures?|photos?|splits?|samples?|files?|folders?|my|the"
 
 T = TypeVar("T")
 
 
 def split_named(name: str) -> str | None:
-    """`train`, `test` or `validation` if the name of a file or folder starts so: `train-00000-of-00002`."""
-    for split, words in _SPLIT_NAMES.items():
-        if re.match(rf"({words})([^a-z]|$)", name.lower()):
+    """`train`, `test` or `validation` if a word of a file's or folder's name says so.
+
+    Companions may be glued to the word: `train-00000-of-00002`, `images_test`, `myTrainingSet`, `testimages`.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    words = re.findall(r"[a-z]+", re.sub(r"hold[-_ ]out", "holdout", spaced))
+    for split, pattern in _SPLIT_WORDS.items():
+        if any(re.fullmatch(rf"(?:{_COMPANIONS})*(?:{pattern})(?:{_COMPANIONS})*", word) for word in words):
             return split
     return None
+
+
+def are_splits(names: Iterable[str]) -> bool:
+    """Whether these names are those of splits: one says train, and another one test or validation."""
+    splits = {split_named(name) for name in names} - {None}
+    return "train" in splits and len(splits) > 1
 
 
 def train_and_test(splits: Mapping[str, T], where: Path) -> tuple[T, T | None, str]:
