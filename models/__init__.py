@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from record import tasks
@@ -97,7 +96,11 @@ def describe_weights(name: str, weights: str, **options: Any) -> str:
     config = _config(name, options)
     if weights == "none":
         return "none"
-    return f"timm:{_hub_name(name, config)}" if weights == "timm" else f"file:{Path(weights).name}"
+    if weights == "timm":
+        return f"timm:{_hub_name(name, config)}"
+    from models.weights import files  # imports torch
+
+    return f"file:{files.describe(weights)}"
 
 
 def fetch_weights(name: str, weights: str, **options: Any) -> None:

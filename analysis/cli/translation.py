@@ -73,13 +73,19 @@ def _attention_over_image(folder: Path, trial: str, image: Path | None, to: Path
     return [write_image_attention(folder, trial, image, to)]
 
 
+def split_lines(content: bytes) -> list[str]:
+    """Lines of UTF-8 text. Only a line feed ends one, as in the training text; a byte order mark is not part of it."""
+    text = content.decode("utf-8-sig")
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 def _lines(argument: str) -> list[str]:
     """The sentences of one argument: standard input for "-", a file's lines where there is a file of that name."""
     try:
         if argument == "-":
-            return sys.stdin.read().splitlines()
+            return split_lines(sys.stdin.buffer.read())
         if len(argument) < 200 and Path(argument).is_file():
-            return Path(argument).read_text(encoding="utf-8").splitlines()
+            return split_lines(Path(argument).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{argument}: cannot be read as UTF-8 text ({error})") from error
     return [argument]

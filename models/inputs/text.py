@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from record.errors import UserError, one_line
+
 # The positions of the special tokens in every vocabulary. Padding fills the shorter sequences of a batch.
 PADDING, UNKNOWN, BEGIN, END = range(4)
 SPECIALS = ("<pad>", "<unk>", "<s>", "</s>")
+
+# What spaCy's tokenizers of these languages need, https://spacy.io/usage/models#languages
+_PACKAGES = {"ja": "sudachipy and sudachidict_core", "ko": "natto-py and mecab-ko", "th": "pythainlp", "vi": "pyvi"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,8 @@ class Token:
 def tokenise(sentence: str, language: str) -> list[Token]:
     """The tokens of one sentence. White space beyond one space is a token too, as in spaCy.
 
-    language: a code that spaCy has rules for ("de"); any other word selects the rules for all languages.
+    language: a code that spaCy has rules for ("de"); any other word selects the rules for all languages. Raises
+    UserError where its rules need a package that is not installed.
     """
     tokens = []
     space = False
@@ -45,7 +51,12 @@ def _tokenizer(language: str) -> Any:
         get_lang_class(language)
     except ImportError:
         language = "xx"
-    return spacy.blank(language).tokenizer
+    try:
+        return spacy.blank(language).tokenizer
+    except ImportError as error:
+        needed = _PACKAGES.get(language)
+        advice = f"install {needed}" if needed else one_line(error)
+        raise UserError(f"language {language!r}: spaCy's tokenizer needs another package; {advice}") from None
 
 
 @dataclass(frozen=True)

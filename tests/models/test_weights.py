@@ -1,5 +1,7 @@
 """Weights from files and from the hub's cache, and the messages where they are not available."""
 
+import argparse
+import fractions
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +173,44 @@ def test_shared_dinov2_weights_load():
     stored = files.read(str(SALIENCY))["blocks.11.mlp.fc2.weight"]
     assert torch.equal(model.blocks[11].mlp.fc2.weight, stored.float())
     models.build("vit_tome", str(SALIENCY), tome_ratio=0.5, **options)
+
+
+@pytest.mark.parametrize(
+    ("average", "key", "value", "description"),
+    [
+        ("model_ema", "", 1.0, "best.pth#model"),
+        ("model_ema", "#model_ema", 2.0, "best.pth#model_ema"),
+        ("state_dict_ema", "", 1.0, "best.pth#model"),
+        ("state_dict_ema", "#state_dict_ema", 2.0, "best.pth#state_dict_ema"),
+        ("ema", "#ema", 2.0, "best.pth#ema"),
+        ("epoch_weights", "", 1.0, "best.pth"),
+    ],
+)
+def test_an_average_beside_the_weights_is_named_and_can_be_chosen(tmp_path, average, key, value, description):
+    file = tmp_path / "best.pth"
+    average_weights = {"w": torch.tensor([2.0])}
+    nested = {"module": average_weights} if average == "ema" else average_weights
+    torch.save({"model": {"w": torch.tensor([1.0])}, average: nested}, file)
+    assert files.read(f"{file}{key}")["w"].item() == value
+    assert models.describe_weights("resnet18", f"{file}{key}") == f"file:{description}"
+
+
+def test_an_unknown_key_names_those_of_the_file(tmp_path):
+    torch.save({"model": {"w": torch.ones(1)}, "epoch": 3}, tmp_path / "best.pth")
+    with pytest.raises(WeightsError, match=r"best\.pth has no #ema; it has model, epoch"):
+        files.read(f"{tmp_path / 'best.pth'}#ema")
+
+
+def test_options_of_a_trainer_beside_the_weights_do_no_harm(tmp_path):
+    args = argparse.Namespace(lr=0.1, output=tmp_path)
+    torch.save({"model": {"w": torch.ones(1)}, "args": args}, tmp_path / "best.pth")
+    assert files.read(str(tmp_path / "best.pth"))["w"].item() == 1
+
+
+def test_other_objects_beside_the_weights_are_named(tmp_path):
+    torch.save({"model": {"w": torch.ones(1)}, "config": fractions.Fraction(1, 3)}, tmp_path / "best.pth")
+    with pytest.raises(
+        WeightsError, match=r"best\.pth also holds a fractions\.Fraction, .* state dict alone"
+    ) as caught:
+        files.read(str(tmp_path / "best.pth"))
+    assert "\n" not in str(caught.value)

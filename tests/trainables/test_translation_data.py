@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.cli.translation import split_lines
 from models.inputs.text import SPECIALS, UNKNOWN, Vocabulary, tokenise
+from record.errors import UserError
 from tests.conftest import SHARED
 from trainables.data import DataError, data_sets
 from trainables.data.images import sets as image_sets
@@ -59,6 +62,37 @@ def test_sentences_are_spaced_like_the_training_text() -> None:
     vocabulary = Vocabulary.build("en", [tokenise(line, "en") for line in ENGLISH], 1)
     for line in ENGLISH:
         assert vocabulary.write(vocabulary.read(line)) == line
+
+
+@pytest.mark.parametrize(
+    ("language", "packages"), [("ja", "sudachipy"), ("ko", "natto-py"), ("th", "pythainlp"), ("vi", "pyvi")]
+)
+def test_a_language_whose_tokenizer_needs_a_package_names_it(tmp_path: Path, language: str, packages: str) -> None:
+    if importlib.util.find_spec({"natto-py": "natto"}.get(packages, packages)):
+        pytest.skip(f"{packages} is installed")
+    folder = write(tmp_path / "text", (language, "en"))
+    with pytest.raises(
+        UserError, match=f"language '{language}': .* needs another package; install {packages}"
+    ) as error:
+        load(folder, source=language, target="en")
+    assert "\n" not in str(error.value)
+
+
+def test_chinese_needs_no_package() -> None:
+    assert [token.text for token in tokenise("你好", "zh")] == ["你", "好"]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("a\u2028b\x0cc\x85d\ne\n", ["a\u2028b\x0cc\x85d", "e"]),
+        ("\ufeffa\r\nb\r\n", ["a", "b"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("", []),
+    ],
+)
+def test_only_the_line_feed_ends_a_line_to_translate(content: str, lines: list[str]) -> None:
+    assert split_lines(content.encode()) == lines
 
 
 @settings(deadline=None, max_examples=50)
