@@ -17,7 +17,8 @@ from record import yaml_text
 from record.errors import UserError
 from record.folder import COMPLETE, StudyFolder
 from study.space.overrides import Overrides
-from study.space.reading import read_space, resolve, space_names
+from study.space.plain import name_message
+from study.space.reading import check_new, read_space, resolve, space_names
 from study.space.schema import StudySpec
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def _folder(space: str | None, name: str | None, results: Path) -> Path:
     if space is None and name is None:
         raise UserError(f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces)")
     study_name = name or Path(str(space)).stem
-    if not study_name or "/" in study_name or study_name.startswith("."):
-        raise UserError(f"--name {study_name}: a study name is a plain folder name")
+    if message := name_message(study_name):
+        raise UserError(f"--name {study_name[:80]!r}: {message}")
     return results / study_name
 
 
@@ -100,6 +101,7 @@ def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -
     if raw is None:
         raise UserError(f"{folder}: no study to resume there; name a --space")
     spec = resolve(overrides.apply(raw), where)
+    check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
     return typed(spec), raw
@@ -108,10 +110,12 @@ def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -
 def _check(spec: StudySpec, where: str) -> None:
     """Everything that can be known to be wrong before data, weights or Ray are touched."""
     from study import search
+    from study.cells import check_names
     from study.costs import check_grid
     from study.space.checking import check_models
 
     check_models(spec, where)
+    check_names(spec, where)
     check_grid(spec, where)
     if spec.sampler is not None:
         search.check(spec.sampler.name, spec.sampler.options, spec, f"{where}: sampler")
