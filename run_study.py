@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def main(
     space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study and run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the study, run nothing.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first.")] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
     results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
@@ -68,6 +68,7 @@ def main(
     _check(spec, _where(space, folder))
     options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
+        _rehearse(spec, folder, data_dir, options)
         _print_dry_run(spec)
         if profile:
             _print_estimate(spec, folder, data_dir, options)
@@ -146,6 +147,15 @@ def _run(
         console.print(f"Interrupted; everything is recorded. Continue with --name {folder.name} --resume", markup=False)
         return INTERRUPTED
     return 0 if concluded else 1
+
+
+def _rehearse(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
+    """Refuse what the run would refuse before it trains; what there is to say goes to standard error."""
+    from rich.console import Console
+
+    from study.session import Options, Session, rehearse
+
+    rehearse(Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True)))
 
 
 def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:

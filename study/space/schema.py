@@ -109,6 +109,8 @@ class Resources(Strict):
     @field_validator("cpus", "gpus")
     @classmethod
     def _whole_above_one(cls, value: float) -> float:
+        if 0 < value < 1e-4:
+            raise ValueError(f"must be 0.0001 or more, got {value}")  # Ray's unit
         if value > 1 and value != int(value):
             raise ValueError(f"must be a whole number if it is above 1, got {value}")
         return value
