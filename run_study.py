@@ -17,7 +17,8 @@ from record import yaml_text
 from record.errors import UserError
 from record.folder import COMPLETE, StudyFolder
 from study.space.overrides import Overrides
-from study.space.reading import read_space, resolve, space_names
+from study.space.plain import name_message
+from study.space.reading import check_new, read_space, resolve, space_names
 from study.space.schema import StudySpec
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def main(
     space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved study and run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the study, run nothing.")] = False,
     profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first.")] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
     results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
@@ -67,6 +68,7 @@ def main(
     _check(spec, _where(space, folder))
     options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
+        _rehearse(spec, folder, data_dir, options)
         _print_dry_run(spec)
         if profile:
             _print_estimate(spec, folder, data_dir, options)
@@ -78,8 +80,8 @@ def _folder(space: str | None, name: str | None, results: Path) -> Path:
     if space is None and name is None:
         raise UserError(f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces)")
     study_name = name or Path(str(space)).stem
-    if not study_name or "/" in study_name or study_name.startswith("."):
-        raise UserError(f"--name {study_name}: a study name is a plain folder name")
+    if message := name_message(study_name):
+        raise UserError(f"--name {study_name[:80]!r}: {message}")
     return results / study_name
 
 
@@ -100,6 +102,7 @@ def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -
     if raw is None:
         raise UserError(f"{folder}: no study to resume there; name a --space")
     spec = resolve(overrides.apply(raw), where)
+    check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
     return typed(spec), raw
@@ -108,10 +111,12 @@ def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -
 def _check(spec: StudySpec, where: str) -> None:
     """Everything that can be known to be wrong before data, weights or Ray are touched."""
     from study import search
+    from study.cells import check_names
     from study.costs import check_grid
     from study.space.checking import check_models
 
     check_models(spec, where)
+    check_names(spec, where)
     check_grid(spec, where)
     if spec.sampler is not None:
         search.check(spec.sampler.name, spec.sampler.options, spec, f"{where}: sampler")
@@ -142,6 +147,15 @@ def _run(
         console.print(f"Interrupted; everything is recorded. Continue with --name {folder.name} --resume", markup=False)
         return INTERRUPTED
     return 0 if concluded else 1
+
+
+def _rehearse(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
+    """Refuse what the run would refuse before it trains; what there is to say goes to standard error."""
+    from rich.console import Console
+
+    from study.session import Options, Session, rehearse
+
+    rehearse(Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True)))
 
 
 def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from record.errors import UserError
+from record.errors import UserError, one_line
 
 Resolver = tuple[str, re.Pattern[str]]
 
@@ -55,7 +55,13 @@ def load(text: str, where: str) -> Any:
         raise UserError(f"{where}: not a text file; YAML in UTF-8 is needed") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{where}{line}: not YAML: {error.problem or 'cannot be parsed'}") from error
+        raise UserError(f"{where}{line}: not YAML: {one_line(error.problem or 'cannot be parsed')}") from error
+    except (ValueError, OverflowError) as error:  # such as !!int x, and a number of thousands of digits
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{where}: not YAML: {one_line(error)}") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: nested too deeply") from error
 
 
 def dump(value: object) -> str:

@@ -12,11 +12,15 @@ from optuna.study import StudyDirection
 
 from record import figures
 from record.folder import SEARCH
+from study.space.messages import Problem, user_error
+from study.space.plain import TEXT, TEXT_RULE
 from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 logging.getLogger("alembic").setLevel(logging.WARNING)
+
+MAX_CELL_NAME = 200  # files have names of 255 bytes at most, and those of trials add a number, a seed and an ending
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,29 @@ def cells(spec: StudySpec, phase: str = SEARCH) -> list[Cell]:
         for name, entry in spec.models.items()
         for combination in entry.factor_combinations()
     ]
+
+
+def check_names(spec: StudySpec, where: str) -> None:
+    """Raise UserError where the values of factors cannot stand in names of files, or give two cells the same name."""
+    problems = [
+        Problem(("models", entry, "factors", key), f"'{value}' stands in the names of files: {TEXT_RULE}")
+        for entry, model in spec.models.items()
+        for key, values in model.factors.items()
+        for value in values
+        if isinstance(value, str) and not TEXT.fullmatch(value)
+    ]
+    names: dict[str, Cell] = {}
+    for cell in cells(spec):
+        place = ("models", cell.entry, "factors")
+        if (other := names.setdefault(cell.name.casefold(), cell)) is not cell:
+            problems.append(Problem(place, f"the cells {other.name} and {cell.name} have the same name but for case"))
+        if len(cell.name) > MAX_CELL_NAME:
+            too_long = (
+                f"{cell.name[:40]}... has {len(cell.name)} characters; the name of a cell has {MAX_CELL_NAME} at most"
+            )
+            problems.append(Problem(place, too_long))
+    if problems:
+        raise user_error(where, problems)
 
 
 def directions(spec: StudySpec) -> list[StudyDirection]:

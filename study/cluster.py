@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import ray
+import torch
 from rich.console import Console
 
 from record.errors import UserError
 from study.space.schema import ModelEntry, StudySpec
 
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
 
 
@@ -31,13 +33,7 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     init = partial(ray.init, log_to_driver=show_logs, logging_level=logging.ERROR)
-    if address is not None and address.startswith("ray://"):
-        raise UserError(
-            f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
-            "start it on a machine of the cluster with --address auto"
-        )
-    if address not in (None, "auto", "local"):
-        _check_reachable(address)
+    check_address(address)
     try:
         # Ray puts the current folder first on its workers' path, where packages of the user may have our names.
         with contextlib.chdir(PROJECT):
@@ -56,6 +52,17 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
         console.print(f"Ray dashboard: http://{url}", highlight=False)
 
 
+def check_address(address: str | None) -> None:
+    """Raise UserError for an address that no study can run at, as far as that is known without Ray."""
+    if address is not None and address.startswith("ray://"):
+        raise UserError(
+            f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
+            "start it on a machine of the cluster with --address auto"
+        )
+    if address not in (None, "auto", "local"):
+        _check_reachable(address)
+
+
 def _check_reachable(address: str) -> None:
     """Raise UserError if nothing listens at host:port; Ray itself would keep trying for minutes."""
     host, _, port = address.rpartition(":")
@@ -69,8 +76,19 @@ def _check_reachable(address: str) -> None:
 
 
 def nodes() -> list[dict[str, float]]:
-    """The resources of each living node."""
+    """The resources of each living node; while Ray does not run, what it would find on this machine."""
+    if not ray.is_initialized():
+        return [{"CPU": float(_cpus()), "GPU": float(torch.cuda.device_count())}]
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _cpus() -> int:
+    """The CPUs that Ray would count here: those of the container, if it has fewer than the machine."""
+    cpus = os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no container, or no limit
+        quota, period = map(int, CPU_LIMIT.read_text().split())
+        cpus = min(cpus, max(1, quota // period))
+    return cpus
 
 
 def has_gpu() -> bool:

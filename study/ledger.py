@@ -10,11 +10,14 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -244,8 +247,32 @@ def lock(folder: StudyFolder) -> int:
 
 def open_storage(folder: StudyFolder, url: str | None) -> optuna.storages.RDBStorage:
     """The Optuna storage of a study folder, or the one at `url`."""
+    with _opening(folder, url):
+        return optuna.storages.RDBStorage(_url(folder, url))
+
+
+def check_storage(folder: StudyFolder, url: str | None) -> None:
+    """Raise UserError where `open_storage` would, without creating tables or a file."""
+    with _opening(folder, url):
+        engine = sqlalchemy.create_engine(_url(folder, url))
+        file = Path(engine.url.database or os.devnull) if engine.dialect.name == "sqlite" else Path(os.devnull)
+        existed = file.exists()
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+            if not existed:
+                file.unlink(missing_ok=True)
+
+
+def _url(folder: StudyFolder, url: str | None) -> str:
+    return url or f"sqlite:///{folder.ledger.absolute()}"
+
+
+@contextmanager
+def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
     try:
-        return optuna.storages.RDBStorage(url or f"sqlite:///{folder.ledger.absolute()}")
+        yield
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
         reason = str(error).splitlines()[0]
         raise UserError(f"{url or folder.ledger}: the ledger cannot be opened: {reason}") from error

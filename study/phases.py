@@ -37,7 +37,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         with opened(session) as run:
             return _run_phases(run)
     except Exception as error:
-        if (reason := unwritable(error)) is None:
+        if isinstance(error, UserError) or (reason := unwritable(error)) is None:
             raise
         raise UserError(
             f"{options.folder.path}: the study cannot be recorded: {reason}; what was recorded so far is safe: fix that, "

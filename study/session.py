@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from record.errors import UserError
 from record.folder import SCHEMA, StudyFolder
 from study import cluster, environment, tables
 from study.costs import DataFacts
-from study.ledger import Ledger
+from study.ledger import Ledger, check_storage, lock
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from trainables import task as tasks
 from trainables.tune_adapter import DataRefs
@@ -143,10 +145,39 @@ def _fit_to_cluster(session: Session) -> StudySpec:
     return spec
 
 
-def _write_spec(folder: StudyFolder, spec: StudySpec) -> None:
+def rehearse(session: Session) -> None:
+    """Check without Ray what a run checks after its inputs and before it trains; nothing stays in the results folder.
+
+    Raises UserError as the run would.
+    """
+    options, path = session.options, session.options.folder.path
+    cluster.check_address(options.address)
+    if options.address is None:  # what a cluster has, only Ray knows
+        _fit_to_cluster(session)
+    absent = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
+        with _writing(options.folder):
+            path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+        os.close(lock(options.folder))
+        check_storage(options.folder, options.storage)
+    finally:
+        for folder in absent:
+            with suppress(OSError):  # it was not made, or another program uses it by now
+                folder.rmdir()
+
+
+def _write_spec(folder: StudyFolder, spec: StudySpec) -> None:
+    with _writing(folder):
         folder.path.mkdir(parents=True, exist_ok=True)
         contents.write_spec(folder, spec.model_dump(mode="json"))
+
+
+@contextmanager
+def _writing(folder: StudyFolder) -> Iterator[None]:
+    """Inside, a folder that cannot be written is the user's error."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{folder.path}: cannot be written: {error.strerror}; choose another --results") from error
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import psutil
+
 import models
-from record.errors import nearest
+from record.errors import nearest, one_line
 from record.settings import types
 from study.space.configs import about, build_config, convert
 from study.space.messages import Path, Problem, shown, user_error, words
 from study.space.schema import ModelEntry, Range, Scalar, StudySpec
 from study.space.typed import setting_types, typed
 from trainables.task import config_class
+
+MAX_SIZE = 65_536  # of a model's image, patches, layers, widths
 
 
 def check_models(spec: StudySpec, where: str) -> None:
@@ -97,9 +101,19 @@ def _refused(task: str, entry: ModelEntry, names: list[str]) -> Iterator[Problem
 def _unbuildable(model: str, options: dict[str, Any]) -> list[Problem]:
     import torch
 
+    largest = [name for name, value in options.items() if isinstance(value, int) and value > MAX_SIZE]
+    if largest:
+        return [Problem((name,), f"must be {MAX_SIZE} or less, got {options[name]}") for name in largest]
     try:
         with torch.device("meta"):  # shapes are checked, nothing is computed
-            models.build(model, **options)
+            built = models.build(model, **options)
     except ValueError as error:
         return [about(str(error), options)]
+    except Exception as error:  # whatever torch or timm raises for sizes that no model can have
+        return [
+            Problem((), f"'{model}' cannot be built with these settings: {type(error).__name__}: {one_line(error)}")
+        ]
+    needed, memory = sum(4 * parameter.numel() for parameter in built.parameters()), psutil.virtual_memory().total
+    if needed > memory:
+        return [Problem((), f"its parameters need {needed / 1e9:.0f} GB, and this machine has {memory / 1e9:.0f} GB")]
     return []

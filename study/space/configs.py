@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar, get_args
@@ -23,9 +24,12 @@ _adapter = cache(TypeAdapter[Any])
 def convert(value: object, kind: Any) -> Any:
     """The value as a field of type `kind` has it: 3 as 3.0, "1e-3" as 0.001. Raises ValueError if it does not fit."""
     try:
-        if isinstance(value, bool) and bool not in (kind, *get_args(kind)):  # to Python, true is 1
+        if bool not in (kind, *get_args(kind)) if isinstance(value, bool) else kind is bool:  # to Python, true is 1
             raise ValueError
-        return _adapter(kind).validate_python(value)
+        converted = _adapter(kind).validate_python(value)
+        if isinstance(converted, float) and not math.isfinite(converted):  # the text "nan"
+            raise ValueError
+        return converted
     except ValueError:  # Pydantic's, too
         raise ValueError(wrong_type(words(kind), value)) from None
 

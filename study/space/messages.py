@@ -10,11 +10,13 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from record.errors import UserError, nearest
+from record.errors import UserError, nearest, one_line
 
 Path = tuple[str | int, ...]  # the keys that lead to a value of a space, and positions in its lists
 
 SHOWN_PROBLEMS = 5
+SHOWN_CHARACTERS = 80  # of a key or a value
+PROBLEM_CHARACTERS = 600
 WORDS: dict[object, str] = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "null",
     list: "a list", dict: "a mapping",
@@ -47,12 +49,16 @@ class Problem:
 
 
 def dotted(path: Path) -> str:
-    return ".".join(map(str, path))
+    return ".".join(_short(key if key.isprintable() else repr(key)) for key in map(str, path))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 
 def user_error(where: str, problems: Iterable[Problem]) -> UserError:
     """One line that names the first few problems; where: the file or option that the space comes from."""
-    lines = list(dict.fromkeys(map(str, problems)))
+    lines = list(dict.fromkeys(one_line(str(problem), PROBLEM_CHARACTERS) for problem in problems))
     more = [f"and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
     return UserError(f"{where}: {'; '.join([*lines[:SHOWN_PROBLEMS], *more])}")
 
@@ -63,7 +69,7 @@ def shown(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping | list):
         return WORDS[list if isinstance(value, list) else dict]
-    return repr(value) if isinstance(value, int | float) else repr(str(value))
+    return _short(repr(value) if isinstance(value, int | float) else repr(str(value)))
 
 
 def words(kind: object) -> str:

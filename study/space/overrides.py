@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Overrides:
     def changes(self) -> dict[str, Any]:
         """Dotted key of the space -> value; '*' stands for every model. Raises UserError for a malformed setting."""
         given = {
-            "data.name": _absolute(self.data) if self.data and Path(self.data).is_dir() else self.data,
+            "data.name": _absolute(self.data) if self.data and os.path.isdir(self.data) else self.data,
             "models.*.weights": self.weights if self.weights in (None, *WEIGHTS) else _absolute(str(self.weights)),
             "trials": self.trials,
             "models.*.epochs": self.epochs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from record import yaml_text
 from record.errors import UserError, nearest
 from study.space import messages
 from study.space.messages import Problem
+from study.space.plain import check_plain
 from study.space.schema import StudySpec
 
 SPACES = Path(__file__).parents[1] / "spaces"
@@ -40,8 +42,8 @@ def read_space(name: str) -> tuple[dict[str, Any], str]:
     if name in space_names():
         return read_yaml(SPACES / f"{name}.yaml"), name
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # Path.is_file raises for a name that is too long
+        if not os.path.isfile(path):
             raise UserError(f"--space {name}: no such file")
         return read_yaml(path), str(path)
     raise UserError(f"--space {name}: no built-in space has this name; {nearest(name, space_names())}")
@@ -52,6 +54,8 @@ def resolve(raw: Mapping[str, Any], where: str) -> StudySpec:
 
     Raises UserError that names all problems; where: the start of its message.
     """
+    if not_plain := check_plain(raw):
+        raise messages.user_error(where, not_plain)
     problems: list[Problem] = []
     resolved = {key: value for key, value in raw.items() if key != "all_models"}
     shared = _parts(raw.get("all_models"), ("all_models",), problems)
@@ -65,6 +69,13 @@ def resolve(raw: Mapping[str, Any], where: str) -> StudySpec:
     if problems:
         raise messages.user_error(where, problems)
     return spec
+
+
+def check_new(spec: StudySpec, where: str) -> None:
+    """Raise UserError for phases that a study without trials cannot run."""
+    if "confirm" in spec.phases and "search" not in spec.phases:
+        fix = "add search, or --resume a study that has searched"
+        raise messages.user_error(where, [Problem(("phases",), f"confirm trains again what search has found; {fix}")])
 
 
 PARTS = ("search", "factors", "resources")  # an entry adds to these parts of `all_models`, and replaces its other keys

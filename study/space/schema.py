@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -24,6 +25,8 @@ from record.settings import settable
 from record.tasks import Terms
 from study.space.configs import read_config
 from study.space.messages import Problem, refuse
+from study.space.numbers import MAX_CELLS, MAX_COUNT, MAX_REPEATS, Flag, Number, Real, Whole
+from study.space.plain import name_problems
 from trainables.task import config_class, data_options_class
 
 Scalar = bool | int | float | str
@@ -55,10 +58,10 @@ class Open(BaseModel):
 class Range(Strict):
     """A searched interval, ends included. Integer ends make an integer dimension."""
 
-    low: int | float = Field(description="smallest value")
-    high: int | float = Field(description="largest value")
-    log: bool = Field(False, description="search on a logarithmic scale")
-    step: int | float | None = Field(None, description="distance between the values of a linear range; null: any value")
+    low: Number = Field(description="smallest value")
+    high: Number = Field(description="largest value")
+    log: Flag = Field(False, description="search on a logarithmic scale")
+    step: Number | None = Field(None, description="distance between the values of a linear range; null: any value")
 
     @model_validator(mode="after")
     def _has_values(self) -> Range:
@@ -66,9 +69,17 @@ class Range(Strict):
             f"empty range: low {self.low} is not below high {self.high}": self.low >= self.high,
             f"a log range starts above 0, not at {self.low}": self.log and self.low <= 0,
             "step must be above 0 and needs a linear range": self.step is not None and (self.log or self.step <= 0),
+            f"step {self.step} does not divide the range from {self.low} to {self.high}": not self._is_divided(),
         }
         refuse(Problem((), message) for message, applies in wrong.items() if applies)
         return self
+
+    def _is_divided(self) -> bool:
+        """Whether steps from `low` reach `high`; true where another problem already makes the range useless."""
+        if self.step is None or self.step <= 0 or self.low >= self.high:
+            return True
+        steps = (self.high - self.low) / self.step
+        return round(steps) >= 1 and math.isclose(steps, round(steps), rel_tol=1e-9)
 
     def ends(self) -> list[Scalar]:
         return [self.low, self.high]
@@ -92,12 +103,14 @@ Dimension = Annotated[
 class Resources(Strict):
     """What each trial of a model takes of its node."""
 
-    cpus: float = Field(1.0, gt=0, description="CPU cores per trial")
-    gpus: float = Field(0.0, ge=0, description="GPUs per trial; with a fraction, trials share one")
+    cpus: Real = Field(1.0, gt=0, le=MAX_COUNT, description="CPU cores per trial")
+    gpus: Real = Field(0.0, ge=0, le=MAX_COUNT, description="GPUs per trial; with a fraction, trials share one")
 
     @field_validator("cpus", "gpus")
     @classmethod
     def _whole_above_one(cls, value: float) -> float:
+        if 0 < value < 1e-4:
+            raise ValueError(f"must be 0.0001 or more, got {value}")  # Ray's unit
         if value > 1 and value != int(value):
             raise ValueError(f"must be a whole number if it is above 1, got {value}")
         return value
@@ -107,7 +120,7 @@ class Entry(Open):
     """What `all_models` may set: settings, dimensions, resources, budget."""
 
     weights: str = Field("none", description="initial weights: none (random), timm (published ones) or a file")
-    epochs: int = Field(10, ge=1, description="epochs per trial")
+    epochs: Whole = Field(10, ge=1, le=MAX_COUNT, description="epochs per trial")
     resources: Resources = Field(Resources(), description="CPU cores and GPUs per trial")
     search: dict[str, Dimension] = Field({}, description="settings that Optuna searches: a range or a list of choices")
     factors: dict[str, Choices] = Field(
@@ -120,6 +133,8 @@ class Entry(Open):
         return self.options
 
 
+Phase = Literal["profile", "search", "confirm"]
+PHASES: list[Phase] = ["profile", "search", "confirm"]  # in the order in which they run
 FIXED = "takes one value, outside search and factors"
 
 
@@ -133,7 +148,10 @@ class ModelEntry(Entry):
         fields, both = ModelEntry.model_fields.keys(), self.search.keys() & self.factors.keys()
         problems = [Problem(("search", name), FIXED) for name in self.search.keys() & fields]
         problems += [Problem(("factors", name), FIXED) for name in self.factors.keys() & fields]
-        refuse(problems + [Problem(("factors", name), "is searched as well; choose one of the two") for name in both])
+        problems += [Problem(("factors", name), "is searched as well; choose one of the two") for name in both]
+        if (count := math.prod(map(len, self.factors.values()))) > MAX_CELLS:
+            problems.append(Problem(("factors",), f"at most {MAX_CELLS} combinations are possible, not {count}"))
+        refuse(problems)
         return self
 
     def values(self, name: str) -> list[Scalar]:
@@ -168,15 +186,19 @@ class Sampler(Open):
 class EarlyStopping(Strict):
     """Successive halving inside a stratum; see study/early_stopping.py."""
 
-    grace_epochs: int = Field(2, ge=1, description="epochs before a trial may be stopped")
-    reduction_factor: int = Field(3, ge=2, description="at each rung, one in this many trials continues")
+    grace_epochs: Whole = Field(2, ge=1, le=MAX_COUNT, description="epochs before a trial may be stopped")
+    reduction_factor: Whole = Field(
+        3, ge=2, le=MAX_COUNT, description="at each rung, one in this many trials continues"
+    )
 
 
 class Confirm(Strict):
     """The confirm phase: the best trials are trained again and evaluated on the test split."""
 
-    seeds: int = Field(3, ge=1, description="trainings per candidate, each with another seed")
-    candidates: int = Field(8, ge=1, description="maximum number of candidates; each model's best trial is always one")
+    seeds: Whole = Field(3, ge=1, le=MAX_REPEATS, description="trainings per candidate, each with another seed")
+    candidates: Whole = Field(
+        8, ge=1, le=MAX_REPEATS, description="maximum number of candidates; each model's best trial is always one"
+    )
 
 
 class StudySpec(Strict):
@@ -193,16 +215,14 @@ class StudySpec(Strict):
         min_length=1,
         description="figures to optimise; default: quality, inference speed and train_seconds",
     )
-    phases: list[Literal["profile", "search", "confirm"]] = Field(
-        ["profile", "search", "confirm"], min_length=1, description="phases to run"
-    )
-    trials: int = Field(8, ge=1, description="search trials per cell")
-    seed: int = Field(0, ge=0, description="seed of the split, the search and the trainings")
+    phases: list[Phase] = Field(PHASES, min_length=1, description="phases to run")
+    trials: Whole = Field(8, ge=1, le=MAX_COUNT, description="search trials per cell")
+    seed: Whole = Field(0, ge=0, description="seed of the split, the search and the trainings")
     sampler: Sampler | None = Field(None, description="search algorithm; null: TPE with a random first half")
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
     )
-    checkpoint_seconds: float = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
+    checkpoint_seconds: Real = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
     early_stopping: EarlyStopping | None = Field(EarlyStopping(), description="when trials are stopped; null: never")
     confirm: Confirm = Field(Confirm(), description="how much the confirm phase trains")
     models: dict[str, ModelEntry] = Field(min_length=1, description="the contenders, by a name of your choice")
@@ -239,9 +259,13 @@ class StudySpec(Strict):
 
     @field_validator("phases")
     @classmethod
-    def _times_what_is_judged(cls, phases: list[str], info: ValidationInfo) -> list[str]:
+    def _in_order_and_complete(cls, phases: list[Phase], info: ValidationInfo) -> list[Phase]:
         known = figures.objectives(info.data.get("task", tasks.DEFAULT))
         timed = [name for name in info.data.get("objectives", ()) if name in known and known[name].alone]
+        if repeated := [phase for phase in phases if phases.count(phase) > 1]:
+            raise ValueError(f"'{repeated[0]}' is listed twice")
+        if phases != sorted(phases, key=PHASES.index):
+            raise ValueError(f"they run in the order {', '.join(PHASES)}; list them so")
         if timed and "profile" not in phases:
             raise ValueError(f"profile is missing, which measures {' and '.join(timed)}: add it, or change objectives")
         return phases
@@ -252,6 +276,12 @@ class StudySpec(Strict):
         if budget is not None:
             seconds(str(budget))
         return budget
+
+    @field_validator("models")
+    @classmethod
+    def _names_are_distinct(cls, models: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
+        refuse(name_problems(models))
+        return models
 
     @field_validator("models")
     @classmethod
@@ -284,7 +314,10 @@ def seconds(text: str) -> float:
     if not match or not any(match.groups()):
         raise ValueError(f"'{text}' is not a duration; write 90s, 30m, 2h or 1h30m")
     hours, minutes, secs = (float(group or 0) for group in match.groups())
-    return hours * 3600 + minutes * 60 + secs
+    total = hours * 3600 + minutes * 60 + secs
+    if not 0 < total < math.inf:
+        raise ValueError(f"must be above 0, got '{text}'")
+    return total
 
 
 def split_settings(spec: StudySpec, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -66,6 +66,18 @@ def test_models_and_their_settings_are_checked_against_their_files(raw: dict, wo
             "a.search.widht: unknown key for model 'scratch_vit'; did you mean 'width'?; "
             "models.a.factors.shfit: unknown key for model 'scratch_vit'; did you mean 'shift'?",
         ),
+        ({"feed_forward": False}, "a.feed_forward: a whole number is needed, got false"),
+        ({"flip": 1}, "a.flip: true or false is needed, got 1"),
+        ({"factors": {"flip": [True, 0]}}, "a.factors.flip: true or false is needed, got 0"),
+        ({"weight_decay": "nan"}, "a.weight_decay: a number is needed, got 'nan'"),
+        ({"patch_size": 0}, "a.patch_size: must be 1 or more, got 0"),
+        ({"search": {"depth": [1, -1]}}, "a.search.depth: must be 1 or more, got -1"),
+        ({"image_size": 2**40}, "a.image_size: must be 65536 or less, got 1099511627776"),
+        ({"width": 65536, "feed_forward": 65536, "depth": 4}, "a: its parameters need "),
+        (
+            {"search": {"train_size": {"low": 10, "high": 20, "step": 2.5}}},
+            "a.search.train_size: a whole number or null is needed, got 2.5",
+        ),
     ],
 )  # fmt: skip
 def test_the_message(entry: dict, message: str) -> None:

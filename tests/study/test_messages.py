@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from copy import deepcopy
 from typing import Any
@@ -132,10 +133,71 @@ def test_a_bad_space_gets_one_line_with_the_place_and_the_fix(raw: dict, words: 
             space(objectives=["val_acuracy", "val_loss", "val_loss"]),
             "objectives: unknown 'val_acuracy'; did you mean 'val_accuracy'?; objectives: 'val_loss' is listed twice",
         ),
+        (space(trials=True), "trials: a whole number is needed, got true"),
+        (models(vit={"resources": {"cpus": False}}), "models.vit.resources.cpus: a number is needed, got false"),
+        (models(vit={"search": {"lr": {"low": True, "high": 2}}}), "models.vit.search.lr.low: a number is needed, got true"),
+        (
+            models(vit={"search": {"lr": {"low": 1, "high": 2, "log": 1}}}),
+            "models.vit.search.lr.log: true or false is needed, got 1",
+        ),
+        (
+            models(vit={"search": {"lr": {"low": 1, "high": 2, "step": 0.3}}}),
+            "models.vit.search.lr: step 0.3 does not divide the range from 1 to 2",
+        ),
+        (
+            models(vit={"search": {"lr": {"low": 1, "high": 2, "step": 5}}}),
+            "models.vit.search.lr: step 5 does not divide the range from 1 to 2",
+        ),
+        (
+            models(vit={"search": {"lr": {"low": 1, "high": 2, "step": 1, "log": True}}}),
+            "models.vit.search.lr: step must be above 0 and needs a linear range",
+        ),
+        (models(vit={"gradient_clip": float("inf")}), "models.vit.gradient_clip: a finite number is needed, got inf"),
+        (models(vit={"search": {"lr": [float("nan")]}}), "models.vit.search.lr.0: a finite number is needed, got nan"),
+        (space(seed=2**53 + 1), "seed: whole numbers lie within 9007199254740992 of 0"),
+        (space(epochs=10**5000), "epochs: whole numbers lie within 9007199254740992 of 0"),
+        (models(vit={"epochs": 10**6}), "models.vit.epochs: must be 99999 or less, got 1000000"),
+        (space(description="a\0b"), "description: text without NUL and lone surrogates is needed"),
+        (space(description="\ud800"), "description: text without NUL and lone surrogates is needed"),
+        (
+            space(description=datetime.date(2026, 1, 31)),
+            "description: text, a number, a list or a mapping is needed, got a YAML date",
+        ),
+        (space(phases=["search", "search"]), "phases: 'search' is listed twice"),
+        (space(phases=["search", "profile"]), "phases: they run in the order profile, search, confirm; list them so"),
+        (space(time_budget="0s"), "time_budget: must be above 0, got '0s'"),
+        (
+            models(vit={"factors": {"a": list(range(40)), "b": list(range(40))}}),
+            "models.vit.factors: at most 1000 combinations are possible, not 1600",
+        ),
     ],
 )  # fmt: skip
 def test_the_message(raw: dict, message: str) -> None:
     assert refusal(raw) == f"my.yaml: {message}"
+
+
+@pytest.mark.parametrize("step", [0.1, 0.25, 0.5, 1])
+def test_a_step_that_divides_its_range_is_accepted_whatever_floats_make_of_it(step: float) -> None:
+    dimension = (
+        resolve(models(vit={"search": {"shift": {"low": 0.0, "high": 3, "step": step}}}), "x").models["vit"].search
+    )
+    assert dimension["shift"].model_dump() == {"low": 0.0, "high": 3, "log": False, "step": step}
+
+
+def test_long_keys_and_values_are_cut_and_odd_characters_escaped() -> None:
+    message = refusal(models(**{"x" * 300: {"\x1b[2J\n": 3}}) | {"trials": "y" * 5000})
+    assert "\n" not in message and "\x1b" not in message and len(message) < 600
+
+
+def test_aliases_that_expand_to_billions_are_refused_at_once() -> None:
+    bomb: list[object] = ["x"] * 10
+    for _ in range(12):
+        bomb = [bomb] * 10
+    assert "at most 20000 values" in refusal(space(data=bomb))
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    assert "nested deeper than 20 levels" in refusal(space(data=deep))
 
 
 def test_at_most_five_problems_are_shown() -> None:

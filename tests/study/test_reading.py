@@ -12,7 +12,7 @@ from small_space import GOOD, models, space
 
 from record.errors import UserError
 from study.space.checking import check_models
-from study.space.reading import read_space, resolve, space_names
+from study.space.reading import check_new, read_space, resolve, space_names
 from study.space.schema import seconds
 from study.space.typed import typed
 
@@ -79,6 +79,16 @@ def test_options_of_the_data_get_their_types_and_defaults() -> None:
         (b"\x00\x01\xff\xfe", ["not a text file"]),
         ("é".encode("latin-1"), ["UTF-8"]),
         (b"models:\n  vit: {}\n  vit: {}\n", ["line 3", "models.vit", "occurs twice"]),
+        ("description: x\n".encode("utf-16"), ["UTF-8"]),
+        ("description: x\n".encode("utf-16-le"), ["UTF-8"]),
+        (b"models:\n\tvit: {}\n", ["line 2", "not YAML"]),
+        (b"a: !!int x\n", ["not YAML"]),
+        (b"a: !!timestamp 2026-99-99\n", ["not YAML"]),
+        (b"a: !!python/object:os.system {}\n", ["not YAML"]),
+        (b"a: " + b"9" * 5000, ["not YAML"]),
+        (b"a: " + b"[" * 5000, ["nested too deeply"]),
+        (b"? [a]\n: b\n", ["not YAML"]),
+        (b"a: &x [*x]\n", ["alias"]),
         (b"models:\n  vit:\n    depth: 010\n", ["line 3", "models.vit.depth", "010", "write 10"]),
     ],
 )
@@ -89,6 +99,24 @@ def test_a_file_that_is_not_a_space_is_called_what_it_is(tmp_path: Path, content
         read_space(str(path))
     for word in [str(path), *words]:
         assert word in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.strip().encode())
+    assert read_space(str(path))[0] == yaml.safe_load(GOOD)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".yaml", ".", ""])
+def test_a_space_that_no_file_can_be_is_not_found(name: str) -> None:
+    with pytest.raises(UserError, match="--space"):
+        read_space(name)
+
+
+def test_only_a_study_that_has_searched_can_confirm() -> None:
+    check_new(resolve(space(phases=["profile", "search", "confirm"]), "x"), "x")
+    with pytest.raises(UserError, match="phases: confirm trains again what search has found; add search"):
+        check_new(resolve(space(phases=["profile", "confirm"]), "x"), "x")
 
 
 def test_a_misspelt_space_gets_the_nearest_name() -> None:

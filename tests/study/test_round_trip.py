@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from record import contents, yaml_text
-from record.folder import StudyFolder
+from record.folder import CONFIRM, PROFILE, StudyFolder
+from study.space.plain import NAME
 from study.space.reading import read_space, read_yaml, resolve, space_names
 from study.space.resume import differences
 from study.space.schema import ModelEntry, StudySpec
@@ -27,11 +28,16 @@ def test_a_built_in_space_reads_back_equal(name: str) -> None:
         assert typed(read_back(spec)) == typed(spec)
 
 
+def text(min_size: int = 0, max_size: int | None = None) -> st.SearchStrategy[str]:
+    return st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=min_size, max_size=max_size)
+
+
 numbers = st.integers(-(10**6), 10**6) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = (
-    st.booleans() | numbers | st.text(max_size=8) | st.sampled_from(["1e-3", "010", "1:30", "no", "null", "2026-01-31"])
+    st.booleans() | numbers | text(max_size=8) | st.sampled_from(["1e-3", "010", "1:30", "no", "null", "2026-01-31"])
 )
-names = st.text(min_size=1, max_size=8).filter(lambda name: name not in ModelEntry.model_fields)
+names = text(min_size=1, max_size=8).filter(lambda name: name not in ModelEntry.model_fields)
+keys = st.from_regex(NAME, fullmatch=True).filter(lambda name: name.casefold() not in (PROFILE, CONFIRM))
 choices = st.lists(scalars, min_size=1, max_size=4)
 positive = st.floats(1e-9, 1e9)
 
@@ -40,8 +46,11 @@ positive = st.floats(1e-9, 1e9)
 def ranges(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from([st.integers(1, 10**6), positive]))
     low, high = sorted(draw(st.lists(kind, min_size=2, max_size=2, unique=True)))
-    step = draw(st.none() | kind)
-    return {"low": low, "high": high, "step": step, "log": step is None and draw(st.booleans())}
+    if draw(st.booleans()):
+        step = draw(kind)
+        low, high = step, step * draw(st.integers(2, 9))
+        return {"low": low, "high": high, "step": step, "log": False}
+    return {"low": low, "high": high, "step": None, "log": draw(st.booleans())}
 
 
 @st.composite
@@ -55,7 +64,7 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
         else:
             entry[kind][name] = draw(choices | ranges() if kind == "search" else choices)
     optional = {
-        "model": st.text(max_size=8), "epochs": st.integers(1, 99), "weights": st.text(max_size=8),
+        "model": text(max_size=8), "epochs": st.integers(1, 99), "weights": text(max_size=8),
         "resources": st.fixed_dictionaries({"cpus": st.integers(1, 8), "gpus": st.sampled_from([0, 0.25, 1])}),
     }  # fmt: skip
     return entry | draw(st.fixed_dictionaries({}, optional=optional))
@@ -63,15 +72,15 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
 
 TASKS: dict[str, tuple[st.SearchStrategy[dict[str, Any]], list[str]]] = {
     "image_classification": (
-        st.fixed_dictionaries({"name": st.text()}, optional={"validation": positive}),
+        st.fixed_dictionaries({"name": text()}, optional={"validation": positive}),
         ["val_accuracy", "inference_images_per_second", "train_seconds"],
     ),
     "translation": (
         st.fixed_dictionaries(
-            {"name": st.text()},
+            {"name": text()},
             optional={
                 "text": st.fixed_dictionaries(
-                    {}, optional={"min_frequency": st.integers(1, 9), "source": st.none() | st.text(max_size=3)}
+                    {}, optional={"min_frequency": st.integers(1, 9), "source": st.none() | text(max_size=3)}
                 )
             },
         ),
@@ -85,7 +94,7 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
     task = draw(st.sampled_from(sorted(TASKS)))
     data, objectives = TASKS[task]
     optional = {
-        "cost": st.text(), "trials": st.integers(1, 99), "seed": st.integers(0, 2**40),
+        "cost": text(), "trials": st.integers(1, 99), "seed": st.integers(0, 2**40),
         "sampler": st.none() | st.dictionaries(names, scalars | choices, max_size=2).map(lambda d: d | {"name": "x"}),
         "time_budget": st.none() | st.sampled_from(["90s", "1h30m"]), "checkpoint_seconds": st.floats(0, 1e9),
         "early_stopping": st.none() | st.just({}) | st.just({"grace_epochs": 5, "reduction_factor": 4}),
@@ -93,8 +102,10 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
         "all_models": entries().map(lambda entry: {k: v for k, v in entry.items() if k != "model"}),
     }  # fmt: skip
     required = {
-        "description": st.text(), "task": st.just(task), "data": data,
-        "objectives": st.just(objectives), "models": st.dictionaries(st.text(), st.none() | entries(), min_size=1, max_size=3),
+        "description": text(), "task": st.just(task), "data": data,
+        "objectives": st.just(objectives), "models": st.lists(keys, min_size=1, max_size=3, unique_by=str.casefold).flatmap(
+            lambda names: st.fixed_dictionaries({name: st.none() | entries() for name in names})
+        ),
     }  # fmt: skip
     return draw(st.fixed_dictionaries(required, optional=optional))
 
