@@ -68,8 +68,10 @@ def main(
     _check(spec, _where(space, folder))
     options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
-        _rehearse(spec, folder, data_dir, options)
+        summary = _rehearse(spec, folder, data_dir, options)
         _print_dry_run(spec)
+        if summary:
+            print(f"# {summary}")
         if profile:
             _print_estimate(spec, folder, data_dir, options)
         return
@@ -149,13 +151,15 @@ def _run(
     return 0 if concluded else 1
 
 
-def _rehearse(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
-    """Refuse what the run would refuse before it trains; what there is to say goes to standard error."""
+def _rehearse(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> str:
+    """Refuse what the run would refuse before it trains; one line about the data."""
     from rich.console import Console
 
     from study.session import Options, Session, rehearse
 
-    rehearse(Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True)))
+    session = Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))
+    rehearse(session)
+    return session.summary
 
 
 def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:

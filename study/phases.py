@@ -31,6 +31,8 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
     Raises UserError, before any training where the input cannot work.
     """
     session = Session(spec, options, console)
+    if session.summary:
+        console.print(session.summary, highlight=False, markup=False, soft_wrap=True)
     if nothing_left(session):
         return True
     try:

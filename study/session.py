@@ -58,6 +58,11 @@ class Session:
         for entry in spec.models.values():
             self._check(entry)
 
+    @property
+    def summary(self) -> str:
+        """One line: what was read as data, and what a person should know about it; "" where the task says nothing."""
+        return str(self.task.describe(self.data).get("summary", ""))
+
     def _check(self, entry: ModelEntry) -> None:
         """Try everything that can stop a model's trials before the first one."""
         for size in entry.values("train_size") if "train_size" in entry.names() else []:
