@@ -122,6 +122,7 @@ def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
     figures = time_alone(run.spec, entry, point, session.task.shape(session.data))
     settings = {name: value for name, value in entry.settings.items() if name != "lr"} | point
     run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, figures))
+    session.interruption.check()
 
 
 def expected_seconds(run: Run) -> dict[str, float]:

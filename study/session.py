@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from record.errors import UserError
 from record.folder import SCHEMA, StudyFolder
 from study import cluster, environment, tables
 from study.costs import DataFacts
+from study.interruption import Interruption
 from study.ledger import Ledger, check_storage, lock
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from trainables import task as tasks
@@ -50,6 +50,7 @@ class Session:
         """Raises UserError where the inputs cannot work."""
         self.spec, self.options, self.console = spec, options, console
         self.started = time.monotonic()
+        self.interruption = Interruption()
         self.task = tasks.named(spec.task)
         self.data, self.test, source = self.task.load_data(
             spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
@@ -116,12 +117,10 @@ def opened(session: Session) -> Iterator[Run]:
     """Ray, the study folder and the ledger, for the time of a run; the tables are up to date when it ends."""
     options = session.options
     cluster.connect(options.address, session.console, show_logs=_logs_steps(session.spec))
-    # What a batch system sends before it kills is Ctrl-C to the study.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         spec = _fit_to_cluster(session)
         _write_spec(options.folder, spec)
-        with Ledger(options.folder.path, spec, options.storage) as ledger:
+        with session.interruption.caught(), Ledger(options.folder.path, spec, options.storage) as ledger:
             session.task.keep(options.folder, session.data, session.test)
             run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
             run.write_environment()
