@@ -31,12 +31,12 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
     Raises UserError, before any training where the input cannot work.
     """
     session = Session(spec, options, console)
-    if session.summary:
-        console.print(session.summary, highlight=False, markup=False, soft_wrap=True)
     if nothing_left(session):
         return True
     try:
         with opened(session) as run:
+            if session.summary:
+                console.print(session.summary, highlight=False, markup=False, soft_wrap=True)
             return _run_phases(run)
     except Exception as error:
         if isinstance(error, UserError) or (reason := unwritable(error)) is None:
