@@ -58,7 +58,8 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     fields = draw(st.lists(names, max_size=6, unique=True))
     entry: dict[str, Any] = {"search": {}, "factors": {}}
     for name in fields:
-        kind = draw(st.sampled_from(["setting", "search", "factors"]))
+        kinds = ["setting", "search"] + ["factors"] * (len(entry["factors"]) < 2)  # more would be too many cells
+        kind = draw(st.sampled_from(kinds))
         if kind == "setting":
             entry[name] = draw(st.none() | scalars)
         else:
