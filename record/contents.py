@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import zipfile
@@ -13,7 +14,7 @@ import numpy as np
 
 from record import yaml_text
 from record.errors import UserError, one_line
-from record.folder import StudyFolder, write_text, write_whole
+from record.folder import StudyFolder, write_bytes, write_text, write_whole
 
 
 class Sample(NamedTuple):
@@ -36,6 +37,7 @@ class Checkpoint(NamedTuple):
 
     loop: dict[str, Any]
     rows: list[dict[str, Any]]
+    origin: dict[str, Any]  # the training that wrote it: its study, trial, settings and seed
 
 
 class Unreadable(UserError):
@@ -90,11 +92,9 @@ def write_predictions(path: Path, classes: np.ndarray) -> None:
     """One small number per image (N,): predictions of a trial, or the true labels."""
     small = classes.astype(np.min_scalar_type(int(classes.max(initial=0))))
 
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.save(file, small, allow_pickle=False)
-
-    write_whole(path, write)
+    buffer = io.BytesIO()  # numpy's own writing to a file loses the reason when the disk is full
+    np.save(buffer, small, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
 
 
 def read_predictions(path: Path) -> np.ndarray | None:
@@ -123,15 +123,18 @@ def read_text_data(folder: StudyFolder) -> Text:
         raise Unreadable(f"{folder.text} (the vocabularies) cannot be read: {one_line(error)}; restore it") from error
 
 
-def write_checkpoint(path: Path, checkpoint: Checkpoint, save: Callable[[object, Path], None]) -> None:
-    """save: `torch.save`, which this floor does not import. Raises OSError, or RuntimeError for a full disk."""
-    write_whole(path, lambda partial: save(checkpoint._asdict(), partial))
+def write_checkpoint(path: Path, checkpoint: Checkpoint, save: Callable[[object, Path], None], previous: Path) -> None:
+    """previous: where the checkpoint before is kept. save: `torch.save`, which this floor does not import.
+
+    Raises OSError, or RuntimeError for a full disk.
+    """
+    write_whole(path, lambda partial: save(checkpoint._asdict(), partial), previous)
 
 
 def read_checkpoint(path: Path, load: Callable[[Path], Any]) -> Checkpoint:
     """load: `torch.load` with weights_only=True. Raises Unreadable."""
     try:
         content = load(path)
-        return Checkpoint(content["loop"], content["rows"])
+        return Checkpoint(content["loop"], content["rows"], content.get("origin", {}))
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise Unreadable(f"{path} is not a readable checkpoint ({one_line(error)})") from error

@@ -95,6 +95,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("val_loss", "cross-entropy on the validation split", "nats per example or token", better="less", label="validation loss", objective=True, tables=(TRIALS, EPOCHS)),
     Figure("train_loss", "mean training loss of the epoch", "nats per example or token", better="less", tables=(EPOCHS,)),
     Figure("learning_rate", "learning rate at the end of the epoch", tables=(EPOCHS,)),
+    Figure("decision", "what early stopping decided after the epoch: continue or stop; empty where it did not compare", type="str", tables=(EPOCHS,)),
     # -- what a trial costs, timed alone
     _timed("train_seconds", "training time of the trial's epochs, from the isolated timing", "s", "less", "training time, s", measured=False),
     _timed("eval_seconds", "evaluation time of the trial's epochs, from the isolated timing", "s", "less", "", objective=False, measured=False),
@@ -137,6 +138,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("started", "local time when the trial started", type="str"),
     Figure("finished", "local time when the trial ended", type="str"),
     Figure("error", "why the trial failed", type="str"),
+    Figure("interruptions", "times that the trial's worker died and the trial was started again", type="Int64"),
     Figure("note", "what happened that a reader should know", type="str", tables=(TRIALS, EPOCHS)),
     # -- how a timing was made
     Figure("batch", "batch size of the training step", "examples", "Int64", tables=(PROFILE,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ PROFILE, SEARCH, CONFIRM = "profile", "search", "confirm"
 PHASES = (PROFILE, SEARCH, CONFIRM)  # in this order
 COMPLETE, PRUNED, FAILED, RUNNING = "complete", "pruned", "failed", "running"
 STATES = (COMPLETE, PRUNED, FAILED, RUNNING)
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # why the system does not let a file be written
+PREVIOUS = ".previous"  # ends the name of the checkpoint before
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class StudyFolder:
     def checkpoint(self, trial: str) -> Path:
         return self.checkpoints / f"{trial}.pt"
 
+    def previous_checkpoint(self, trial: str) -> Path:
+        """The one before, in case that the newest cannot be read."""
+        return self.checkpoints / f"{trial}{PREVIOUS}.pt"
+
+    def traceback(self, trial: str) -> Path:
+        """Where a training that hung was."""
+        return self.checkpoints / f"{trial}.traceback"
+
     @property
     def labels(self) -> Path:
         """The classes of the test images, which the predictions are compared with."""
@@ -88,29 +99,37 @@ class StudyFolder:
         return any(path.exists() for path in (self.spec, self.table("trials"), self.ledger))
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], previous: Path | None = None) -> None:
     """Let `write` fill a file beside `path`, sync it and rename it: a reader sees the old file or the new one.
 
-    Missing parent folders are made. Raises OSError, and whatever `write` raises; the partial file is removed then.
+    Missing parent folders are made; `previous` keeps the old file. Raises OSError, and whatever `write` raises; the
+    partial file is removed then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
         write(partial)
         _sync(partial)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """`write_whole` of bytes."""
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(content)
+
+    write_whole(path, write)
+
+
 def write_text(path: Path, text: str) -> None:
     """`write_whole` of UTF-8 text."""
-    write_whole(path, lambda partial: _write_utf8(partial, text))
-
-
-def _write_utf8(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
 
 
 def _sync(path: Path) -> None:

@@ -10,6 +10,10 @@ from record.folder import CONFIRM, SEARCH
 from study.cells import Cell, cells
 from study.costs import DataFacts, grid, trial_costs
 from study.ledger import Ledger, Trial
+from study.space.schema import seconds
+
+MIN_TIMEOUT, TIMEOUT_EPOCHS = 600.0, 30.0
+UNTIMED_TIMEOUT = 3 * 3600.0  # of a trial whose model was not timed
 
 
 def expected_seconds(ledger: Ledger, data: DataFacts, used_share: float) -> dict[str, float]:
@@ -21,7 +25,7 @@ def expected_seconds(ledger: Ledger, data: DataFacts, used_share: float) -> dict
     means = [_mean_trial_seconds(ledger, cell.entry, data) for cell in cells(spec)]
     repeats = spec.confirm.seeds * spec.confirm.candidates
     busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
-    return {phase: round(seconds / used_share, 1) for phase, seconds in busy.items() if phase in spec.phases}
+    return {phase: round(total / used_share, 1) for phase, total in busy.items() if phase in spec.phases}
 
 
 def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts) -> float:
@@ -35,6 +39,21 @@ def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts) -> float:
         costs = trial_costs(ledger, trial, data)
         durations.append(costs["train_seconds"] + costs["eval_seconds"])
     return sum(durations) / len(durations)
+
+
+def trial_timeout(ledger: Ledger, trial: Trial, data: DataFacts) -> float:
+    """The seconds without a new epoch after which a trial counts as hung.
+
+    The space's `trial_timeout`; else far more than an epoch can take beside other trials, with the building of the model
+    before the first and the test after the last one.
+    """
+    if ledger.spec.trial_timeout is not None:
+        return seconds(ledger.spec.trial_timeout)
+    costs = trial_costs(ledger, trial, data)
+    if not costs:
+        return UNTIMED_TIMEOUT
+    epoch = (costs["train_seconds"] + costs["eval_seconds"]) / (len(trial.rows) or trial.epochs)
+    return MIN_TIMEOUT + TIMEOUT_EPOCHS * epoch
 
 
 def expectation(expected: Mapping[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Early stopping within a stratum, decided from recorded rows: a resumed study decides as an uninterrupted one does.
+"""Early stopping within a stratum. A decision is recorded with the row that it was made at, so a resumed study keeps it.
 
 This is asynchronous successive halving (arXiv 1810.05934) in its stopping form: at the epochs `grace_epochs` x
 `reduction_factor`^k a trial goes on only if it is among the best 1/`reduction_factor` of the trials that have reached
@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 from record.folder import SEARCH
 from study.ledger import Trial, number
 from study.space.schema import EarlyStopping
+from trainables.task import Figures
+
+CONTINUE, STOP = "continue", "stop"  # a row's `decision`
 
 
 def is_rung(epoch: int, rule: EarlyStopping) -> bool:
@@ -32,17 +35,20 @@ def is_out(value: float, peers: Sequence[float], reduction_factor: int) -> bool:
     return survivors >= 1 and sum(peer > value for peer in peers) >= survivors
 
 
-def should_stop(trial: Trial, trials: Iterable[Trial], rule: EarlyStopping, metric: str) -> bool:
-    """Whether the trial, whose last row is recorded, is to be stopped now."""
-    epoch = len(trial.rows)
-    if trial.cell.phase != SEARCH or not is_rung(epoch, rule):
-        return False
+def decide(trial: Trial, row: Figures, trials: Iterable[Trial], rule: EarlyStopping, metric: str) -> str | None:
+    """CONTINUE or STOP for a trial whose next row this is; None where the trial is not compared after this epoch.
+
+    The decision depends on which trials have come so far, so it is recorded with the row and never made again.
+    """
+    epoch = int(number(row, "epoch"))
+    if trial.cell.phase != SEARCH or epoch >= trial.epochs or not is_rung(epoch, rule):
+        return None
     peers = [
         number(peer.rows[epoch - 1], metric)
         for peer in trials
         if peer is not trial and stratum(peer) == stratum(trial) and len(peer.rows) >= epoch
     ]
-    return is_out(number(trial.last, metric), peers, rule.reduction_factor)
+    return STOP if is_out(number(row, metric), peers, rule.reduction_factor) else CONTINUE
 
 
 def stratum(trial: Trial) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from record import contents
 from record.errors import UserError
 from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
 from study.cells import Cell, cells, directions, distributions
@@ -59,6 +60,7 @@ class Trial:
     rows: list[Figures] = field(default_factory=list)
     values: list[float] | None = None  # of the objectives, once it is complete
     error: str | None = None
+    interruptions: int = 0  # times that its worker died
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
     optuna_trial: optuna.Trial | None = field(default=None, repr=False)  # while it runs
@@ -104,6 +106,7 @@ class Ledger:
         """Open or create the record in `folder`; storage: an Optuna URL instead of the folder's study.db."""
         self.folder = StudyFolder(folder)
         self.spec = spec
+        self.identity = str(contents.read_environment(self.folder).get("identity", ""))
         self._lock = lock(self.folder)
         self.storage = open_storage(self.folder, storage)
         self.trials: dict[str, Trial] = {}
@@ -178,7 +181,7 @@ class Ledger:
     def _start(
         self, cell: Cell, proposal: optuna.Trial, params: dict[str, Scalar], seed: int, candidate: str | None = None
     ) -> Trial:
-        name = f"{cell.name}-{proposal.number:03d}" if candidate is None else f"{candidate}-seed{seed}"
+        name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
         epochs = self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, dict(params), seed, epochs, candidate, optuna_trial=proposal)
         trial.started = proposal.datetime_start
@@ -187,12 +190,30 @@ class Ledger:
         self.trials[name] = trial
         return trial
 
+    def _next_number(self, cell: Cell) -> int:
+        """Not Optuna's number, which counts proposals that a driver did not live to name."""
+        return max((int(trial.name.rpartition("-")[2]) for trial in self.of(cell)), default=-1) + 1
+
     def record(self, trial: Trial, row: Figures) -> None:
-        """Write one epoch's row, in place of an earlier row of the same epoch."""
+        """Write the row of the trial's next epoch.
+
+        A row that is recorded already stays: a training that started again from a checkpoint computes it once more, and
+        only its note is news.
+        """
         assert trial.optuna_trial is not None
         epoch = int(number(row, "epoch"))
+        if known := trial.rows[epoch - 1 : epoch]:
+            if "note" not in row:
+                return
+            row = known[0] | {"note": row["note"]}
         trial.optuna_trial.set_user_attr(f"{ROW}{epoch:05d}", row)
-        trial.rows = [*trial.rows[: epoch - 1], row]
+        trial.rows = [*trial.rows[: epoch - 1], row, *trial.rows[epoch:]]
+
+    def count_interruption(self, trial: Trial) -> None:
+        """Record that the trial's worker died, which is not the trial's fault."""
+        assert trial.optuna_trial is not None
+        trial.interruptions += 1
+        trial.optuna_trial.set_user_attr("interruptions", trial.interruptions)
 
     def finish(self, trial: Trial, state: str, values: list[float] | None = None, error: str | None = None) -> None:
         """End a trial as complete with its objective values, as pruned, or as failed with the reason."""
@@ -228,7 +249,7 @@ def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
     return Trial(
         attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"],
         STATES[frozen.state], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
-        frozen.values, attrs.get("error"), frozen.datetime_start, frozen.datetime_complete,
+        frozen.values, attrs.get("error"), attrs.get("interruptions", 0), frozen.datetime_start, frozen.datetime_complete,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -136,8 +137,8 @@ def search(run: Run) -> bool:
         reserve = expected_seconds(run).get(CONFIRM, 0.0) if PROFILE in spec.phases else 0.0
         deadline = run.session.started + seconds(spec.time_budget) - reserve
     proposals = SearchProposals(run.ledger, deadline)
-    finished = _train(run, SEARCH, proposals, spec.trials * len(cells(spec)))
-    if proposals.out_of_time:
+    finished = _train(run, SEARCH, proposals, spec.trials * len(cells(spec)), deadline)
+    if finished and (proposals.out_of_time or run.ledger.in_phase(SEARCH, RUNNING)):
         run.console.print(f"The time budget of {spec.time_budget} ended the search; --resume can extend it.")
     return finished
 
@@ -155,7 +156,7 @@ def confirm(run: Run) -> bool:
     return _train(run, CONFIRM, proposals, len(chosen) * run.spec.confirm.seeds)
 
 
-def _train(run: Run, phase: str, proposals: Proposals, total: int) -> bool:
+def _train(run: Run, phase: str, proposals: Proposals, total: int, deadline: float | None = None) -> bool:
     """Run the trials of a phase; False where the user interrupted them."""
     if proposals.done:
         return True
@@ -174,7 +175,9 @@ def _train(run: Run, phase: str, proposals: Proposals, total: int) -> bool:
                 checkpoints.remove_unneeded(ledger)
             run.refresh_tables()
 
-        dispatcher = Dispatcher(ledger, proposals, values, changed, cluster.slots(run.spec))
+        timeout = partial(duration.trial_timeout, ledger, data=run.facts)
+        dispatcher = Dispatcher(ledger, proposals, values, changed, timeout, cluster.slots(run.spec), deadline)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
+    checkpoints.remove_unneeded(ledger)  # of workers that saved while they stopped
     run.write_tables()
     return finished

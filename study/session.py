@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import time
@@ -18,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 import models
 from record import contents
 from record.errors import UserError
-from record.folder import SCHEMA, StudyFolder
+from record.folder import SCHEMA, UNWRITABLE, StudyFolder
 from study import cluster, environment, tables
 from study.costs import DataFacts
 from study.interruption import Interruption
@@ -189,7 +188,7 @@ def _writing(folder: StudyFolder) -> Iterator[None]:
 def unwritable(error: BaseException | None) -> str | None:
     """Why a disk or a database did not accept what was written, if that is what caused an error."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
             return error.strerror
         if isinstance(error, OperationalError):
             return str(error.orig)

@@ -73,6 +73,7 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> Figures:
         "started": trial.started.isoformat(timespec="seconds") if trial.started else None,
         "finished": trial.finished.isoformat(timespec="seconds") if trial.finished else None,
         "error": trial.error,
+        "interruptions": trial.interruptions,
     }
     if trial.rows:
         row |= _reached(trial, task)

@@ -24,8 +24,6 @@ from study.dispatch import Dispatcher, NoTrial
 from trainables.trial_config import TrialConfig
 from trainables.tune_adapter import DataRefs, StudyTrial
 
-WORKER_RETRIES = 3  # of a trial whose worker or node died; failures of the trial's own code are not tried again
-
 
 class _LedgerSearcher(Searcher):
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -65,14 +63,17 @@ class _LedgerScheduler(FIFOScheduler):
         return TrialScheduler.STOP if ended else TrialScheduler.CONTINUE
 
 
-class _WorkerDeaths(Callback):
+class _Workers(Callback):
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.dispatcher.started(trial.config["trial"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()
         reason = one_line(str(error), 300) if error else "no reason given"
-        self.dispatcher.fail(trial.config["trial"], f"the worker died: {reason}")
+        self.dispatcher.worker_died(trial.config["trial"], reason)
 
 
 def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> bool:
@@ -89,15 +90,15 @@ def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> b
                 num_samples=-1,
                 reuse_actors=reuse_workers,
                 trial_name_creator=_name,
-                trial_dirname_creator=_name,
+                trial_dirname_creator=_folder_name,
             ),
             run_config=tune.RunConfig(
                 name="trials",
                 storage_path=str(scratch),
                 verbose=0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # trials save themselves
-                failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
-                callbacks=[_WorkerDeaths(dispatcher)],
+                failure_config=tune.FailureConfig(max_failures=0),  # the dispatcher hands a trial out again
+                callbacks=[_Workers(dispatcher)],
             ),
         ).fit()
     finally:
@@ -121,3 +122,8 @@ def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
 
 def _name(trial: Any) -> str:
     return trial.config["trial"]
+
+
+def _folder_name(trial: Any) -> str:
+    """One that a trial whose worker died does not get twice."""
+    return trial.trial_id

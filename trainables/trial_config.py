@@ -13,6 +13,7 @@ class TrialConfig:
     """One trial. Ray Tune carries it to the worker as a dict with these keys."""
 
     trial: str  # its name
+    study: str  # the identity of its study
     task: str
     model: str  # a file of models/
     options: Mapping[str, Scalar]  # fields of the model's Config
@@ -22,5 +23,12 @@ class TrialConfig:
     gpus: float
     folder: str  # of the study, absolute: workers run elsewhere
     checkpoint_seconds: float  # at least this long between two checkpoints
+    timeout_seconds: float  # without a new epoch for so long, the worker ends itself
     rows_recorded: int  # epochs that the ledger has already
     test: bool  # whether to evaluate the test split after the last epoch
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """What decides the training's course: a checkpoint of another origin is not one of this trial."""
+        names = ("study", "trial", "task", "model", "options", "weights", "training")
+        return {name: getattr(self, name) for name in names}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import time
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import ray
 import ray._raylet
@@ -34,7 +37,7 @@ class StudyTrial(tune.Trainable):
     """One trial after another in one worker. A step is an epoch; the study's scheduler says when a trial ends.
 
     A failure that the code of the trial causes comes back as a row with `error`, so that it is recorded with its
-    reason; only the death of the worker itself reaches Tune, which starts the trial again elsewhere.
+    reason, and with `errno` where the system caused it; the death of the worker, and what Ray itself lost, reach Tune.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -59,9 +62,12 @@ class StudyTrial(tune.Trainable):
         # The dashboard and `ps` list workers by this title. (An actor's repr is taken once, but workers are reused.)
         ray._raylet.setproctitle(f"ray::{self.training.config.trial}")  # type: ignore[attr-defined]
         try:
-            row = self.training.next_row()
+            with self.training.watched():
+                row = self.training.next_row()
+        except ray.exceptions.RayError:
+            raise
         except Exception as error:
-            row = {"error": _reason(error)}
+            row = {"error": _reason(error)} | ({"errno": error.errno} if isinstance(error, OSError) else {})
         return {"row": row, "step_seconds": time.perf_counter() - started}
 
     def cleanup(self) -> None:
@@ -74,21 +80,36 @@ class _Training:
     """One trial in its worker: its loop, its rows, and its checkpoint."""
 
     def __init__(self, config: TrialConfig, data: DataRefs) -> None:
-        self.config, self.data = config, data
-        self.checkpoint = StudyFolder(Path(config.folder)).checkpoint(config.trial)
+        self.config, self.data, self.folder = config, data, StudyFolder(Path(config.folder))
         self.loop: Loop[Sized] | None = None  # built with the first row, where its failure is recorded
         self.rows: list[Figures] = []
         self.reported = config.rows_recorded
+        self.notes: list[str] = []  # for the next row
         self.unsaved = False
         self.saved_at = time.monotonic()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Inside, the worker ends itself after the trial's time limit, even where it hangs in code that is not Python's."""
+        path = self.folder.traceback(self.config.trial)
+        with _open_or_null(path) as file:
+            faulthandler.dump_traceback_later(self.config.timeout_seconds, exit=True, file=file)
+            try:
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+        path.unlink(missing_ok=True)
 
     def next_row(self) -> Figures:
         """The row of the next epoch; rows that a checkpoint holds but the ledger does not come first."""
         if self.loop is None:
             self.loop = self._start()
-        # Where the ledger is ahead of the checkpoint, the epochs in between are computed and recorded once more.
+        # Where the ledger is ahead of the checkpoint, the epochs in between are computed once more.
         row = self.rows[self.reported] if self.reported < len(self.rows) else self._run_epoch(self.loop)
         self.reported += 1
+        if self.notes:
+            row = row | {"note": "; ".join([*([str(row["note"])] if "note" in row else []), *self.notes])}
+            self.notes = []
         return row
 
     def _start(self) -> Loop[Sized]:
@@ -100,20 +121,34 @@ class _Training:
             torch.cuda.set_per_process_memory_fraction(config.gpus, device)
         data = ray.get(self.data.search)
         training = task.Config(**config.training)
-        loop = task.Loop(training, config.model, config.options, config.weights, data, device)
-        if self.checkpoint.exists():
-            load = partial(torch.load, map_location=device, weights_only=True)
-            state = contents.read_checkpoint(self.checkpoint, load)
-            loop.load_state_dict(state.loop)
-            self.rows = state.rows
-        return loop
+        new_loop = partial(task.Loop, training, config.model, config.options, config.weights, data, device)
+        for path in (self.folder.checkpoint(config.trial), self.folder.previous_checkpoint(config.trial)):
+            if path.exists() and (loop := self._resumed(path, new_loop(), device)):
+                return loop
+        return new_loop()
+
+    def _resumed(self, path: Path, loop: Loop[Sized], device: torch.device) -> Loop[Sized] | None:
+        """The loop in the state of a checkpoint of this trial; None, and a note, for any other file."""
+        try:
+            state = contents.read_checkpoint(path, partial(torch.load, map_location=device, weights_only=True))
+            if state.origin == self.config.origin:
+                loop.load_state_dict(state.loop)
+                self.rows = state.rows
+                return loop
+        except (contents.Unreadable, RuntimeError, ValueError, KeyError, TypeError) as error:
+            self.notes.append(f"checkpoint not used: {_reason(error)}")
+            return None
+        aside = path.with_name(f"{path.name}.foreign")
+        path.replace(aside)
+        self.notes.append(f"checkpoint not used: {aside.name} is of another study, trial or setting")
+        return None
 
     def _run_epoch(self, loop: Loop[Sized]) -> Figures:
         row = loop.run_epoch()
         is_last = loop.epoch >= int(self.config.training["epochs"])
         if is_last and self.config.test:
             test = ray.get(self.data.test)
-            row |= loop.test(test, StudyFolder(Path(self.config.folder)), self.config.trial)
+            row |= loop.test(test, self.folder, self.config.trial)
         self.rows.append(row)
         self.unsaved = True
         if is_last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
@@ -124,12 +159,23 @@ class _Training:
         """Write the loop and its rows in one atomic step; a full disk costs the checkpoint, not the trial."""
         if self.loop is None or not self.unsaved:
             return
+        trial, state = self.config.trial, Checkpoint(self.loop.state_dict(), self.rows, self.config.origin)
+        path, previous = self.folder.checkpoint(trial), self.folder.previous_checkpoint(trial)
         try:
-            contents.write_checkpoint(self.checkpoint, Checkpoint(self.loop.state_dict(), self.rows), torch.save)
+            contents.write_checkpoint(path, state, torch.save, previous)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
             self.rows[-1]["note"] = f"checkpoint not written: {_reason(error)}"
         self.unsaved = False
         self.saved_at = time.monotonic()
+
+
+def _open_or_null(path: Path) -> TextIO:
+    """The file for writing, or where it cannot be made one that forgets what is written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError:
+        return open(os.devnull, "w")
 
 
 def _reason(error: BaseException) -> str:

@@ -16,7 +16,9 @@ from study.space.schema import StudySpec
 from study.space.typed import typed
 
 # None of these changes what the finished trials mean.
-EXTENDABLE = ("description", "cost", "hardware", "trials", "time_budget", "phases", "confirm", "checkpoint_seconds")
+EXTENDABLE = (
+    "description", "cost", "hardware", "trials", "time_budget", "trial_timeout", "phases", "confirm", "checkpoint_seconds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -222,6 +222,10 @@ class StudySpec(Strict):
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
     )
+    trial_timeout: str | None = Field(
+        None,
+        description="how long a trial may take for an epoch, such as 2h, before it fails; null: many times the expected",
+    )
     checkpoint_seconds: Real = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
     early_stopping: EarlyStopping | None = Field(EarlyStopping(), description="when trials are stopped; null: never")
     confirm: Confirm = Field(Confirm(), description="how much the confirm phase trains")
@@ -270,12 +274,12 @@ class StudySpec(Strict):
             raise ValueError(f"profile is missing, which measures {' and '.join(timed)}: add it, or change objectives")
         return phases
 
-    @field_validator("time_budget", mode="before")
+    @field_validator("time_budget", "trial_timeout", mode="before")
     @classmethod
-    def _duration(cls, budget: object) -> object:
-        if budget is not None:
-            seconds(str(budget))
-        return budget
+    def _duration(cls, duration: object) -> object:
+        if duration is not None:
+            seconds(str(duration))
+        return duration
 
     @field_validator("models")
     @classmethod

@@ -184,9 +184,14 @@ def test_predictions_that_are_missing_or_cut_off_are_none(tmp_path: Path) -> Non
 
 def test_a_checkpoint_reads_back_equal(tmp_path: Path) -> None:
     path = StudyFolder(tmp_path).checkpoint("vit-000")
-    contents.write_checkpoint(path, Checkpoint({"model": {"w": torch.ones(2)}}, [{"epoch": 1}]), torch.save)
-    loop, rows = contents.read_checkpoint(path, torch.load)
-    assert (loop["model"]["w"] == 1).all() and rows == [{"epoch": 1}]
+    older = path.with_name("older.pt")
+    first = Checkpoint({"model": {"w": torch.ones(2)}}, [{"epoch": 1}], {"trial": "x", "seed": 1})
+    contents.write_checkpoint(path, first, torch.save, older)
+    assert not older.exists()
+    loop, rows, origin = contents.read_checkpoint(path, torch.load)
+    assert (loop["model"]["w"] == 1).all() and rows == [{"epoch": 1}] and origin == first.origin
+    contents.write_checkpoint(path, first._replace(rows=[{"epoch": 1}, {"epoch": 2}]), torch.save, older)
+    assert contents.read_checkpoint(older, torch.load).rows == rows
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", json.dumps({"loop": 1}).encode()])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import itertools
+import math
+import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from conftest import ROOT
 
 from study.dispatch import Dispatcher, NoTrial
@@ -43,10 +50,11 @@ def spec() -> StudySpec:
 class Phase:
     """A dispatcher over a ledger, and what it told of its trials."""
 
-    def __init__(self, ledger: Ledger, slots: int = 8) -> None:
+    def __init__(self, ledger: Ledger, slots: int = 8, timeout: float = 600.0, deadline: float | None = None) -> None:
         self.changes: list[tuple[str, str, int]] = []
         self.ledger = ledger
-        self.dispatcher = Dispatcher(ledger, SearchProposals(ledger), self.values, self.changed, slots)
+        proposals = SearchProposals(ledger, deadline)
+        self.dispatcher = Dispatcher(ledger, proposals, self.values, self.changed, lambda _: timeout, slots, deadline)
 
     def values(self, trial: Trial) -> list[float]:
         return [number(trial.last, "val_accuracy")]
@@ -73,6 +81,7 @@ def test_a_worker_is_told_all_that_it_needs(tmp_path: Path, spec: StudySpec) -> 
         lr = ledger.trials["resnet18-000"].params["lr"]
     assert asdict(config) == {
         "trial": "resnet18-000",
+        "study": ledger.identity,
         "task": "image_classification",
         "model": "resnet18",
         "options": {"width": 8},
@@ -82,6 +91,7 @@ def test_a_worker_is_told_all_that_it_needs(tmp_path: Path, spec: StudySpec) -> 
         "gpus": 0,
         "folder": str(tmp_path.absolute()),
         "checkpoint_seconds": 60,
+        "timeout_seconds": 600,
         "rows_recorded": 0,
         "test": False,
     }
@@ -111,7 +121,7 @@ def test_no_more_trials_run_than_there_are_slots(tmp_path: Path, spec: StudySpec
         assert phase.dispatcher.next_trial() is NoTrial.NOW and len(ledger.trials) == 2
         phase.dispatcher.fail(first.trial, "gone")
         third = phase.start()
-        assert phase.dispatcher.next_trial() is NoTrial.LEFT and not phase.dispatcher.finished
+        assert phase.dispatcher.next_trial() is NoTrial.NOW and not phase.dispatcher.finished
         for name in ("resnet18-001", third.trial):
             phase.dispatcher.fail(name, "gone")
         assert phase.dispatcher.next_trial() is NoTrial.LEFT and phase.dispatcher.finished
@@ -139,7 +149,7 @@ def test_an_interrupted_trial_continues_before_new_ones_start(tmp_path: Path, sp
         assert phase.start().trial == "resnet18-001"
 
 
-@pytest.mark.parametrize(("last", "state"), [(row(3, 0.5), "complete"), (row(2, 0.5), "pruned")])
+@pytest.mark.parametrize(("last", "state"), [(row(3, 0.5), "complete"), (row(2, 0.5) | {"decision": "stop"}, "pruned")])
 def test_an_interrupted_trial_whose_last_row_ends_it_does_not_run_again(
     tmp_path: Path, spec: StudySpec, last: Figures, state: str
 ) -> None:
@@ -150,8 +160,6 @@ def test_an_interrupted_trial_whose_last_row_ends_it_does_not_run_again(
         for epoch in range(1, int(number(last, "epoch"))):
             ledger.record(ledger.trials[name], row(epoch, 0.5))
         ledger.record(ledger.trials[name], last)
-        for epoch in (1, 2):
-            ledger.record(ledger.trials[peer], row(epoch, 0.9))
     with Ledger(tmp_path, spec) as ledger:
         phase = Phase(ledger)
         assert phase.start().trial == peer
@@ -186,6 +194,130 @@ def test_a_failure_is_recorded_with_its_reason_once(tmp_path: Path, spec: StudyS
     }
 
 
+def test_a_driver_that_dies_at_any_write_decides_as_if_it_had_not(tmp_path: Path, spec: StudySpec) -> None:
+    """A process dies instead of its n-th commit; a new driver goes on. For every n."""
+    with Ledger(tmp_path, spec) as ledger:
+        expected = run_alone(ledger)
+    for kill_at in itertools.count(1):
+        folder = tmp_path / str(kill_at)
+        folder.mkdir()
+        if (process := os.fork()) == 0:
+            with contextlib.suppress(Exception):
+                die_at_commit(folder, spec, kill_at)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        with Ledger(folder, spec) as ledger:
+            assert run_alone(ledger) == expected, f"killed at write {kill_at}"
+        if status == 0:
+            break
+    assert kill_at > 30
+
+
+def die_at_commit(folder: Path, spec: StudySpec, kill_at: int) -> None:
+    with Ledger(folder, spec) as ledger:
+        commits = itertools.count(1)
+
+        @sqlalchemy.event.listens_for(ledger.storage.engine, "commit")
+        def die(_: object) -> None:
+            if next(commits) == kill_at:
+                os._exit(9)
+
+        run_alone(ledger)
+
+
+def run_alone(ledger: Ledger) -> dict[str, object]:
+    """Run the search one trial at a time, with accuracies that follow from the learning rate; what came of it."""
+    phase = Phase(ledger, slots=1)
+    while isinstance(config := phase.dispatcher.next_trial(), TrialConfig):
+        for epoch in range(config.rows_recorded + 1, 4):
+            accuracy = 1 / (1 + abs(math.log10(float(config.training["lr"])) + 2)) + epoch / 100
+            if phase.dispatcher.report(config.trial, row(epoch, accuracy)):
+                break
+    return {t.name: (t.state, t.params, t.rows, t.values) for t in ledger.trials.values()}
+
+
+def test_a_decision_is_made_once(tmp_path: Path, spec: StudySpec) -> None:
+    """A trial that passed a rung goes on after an interruption, though peers have passed it meanwhile."""
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, slots=2)
+        passed, better = phase.start().trial, phase.start().trial
+        assert not phase.dispatcher.report(passed, row(1, 0.5)) and not phase.dispatcher.report(better, row(1, 0.9))
+        assert ledger.trials[passed].last["decision"] == "continue"
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger)
+        assert phase.start().trial == passed
+        assert not phase.dispatcher.report(
+            passed, row(1, 0.5)
+        )  # as a worker that starts again from an older checkpoint
+
+
+def test_a_recorded_row_stays_and_takes_only_the_note_of_its_repetition(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger)
+        name = phase.start().trial
+        for epoch in (1, 2):
+            phase.dispatcher.report(name, row(epoch, 0.5) | {"train_seconds": 1.0})
+        before = list(ledger.trials[name].rows)
+        phase.dispatcher.report(name, row(1, 0.5) | {"train_seconds": 2.0, "note": "checkpoint not used"})
+        after = [before[0] | {"note": "checkpoint not used"}, before[1]]
+        assert ledger.trials[name].rows == after
+    with Ledger(tmp_path, spec) as ledger:
+        assert ledger.trials[name].rows == after
+
+
+def test_a_trial_whose_worker_died_runs_again_until_it_has_died_too_often(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, slots=1)
+        name = phase.start().trial
+        phase.dispatcher.report(name, row(1, 0.5))
+        phase.dispatcher.worker_died(name, "killed")
+        again = phase.start()
+        assert (again.trial, again.rows_recorded, phase.state(name)) == (name, 1, "running")
+        phase.dispatcher.worker_died(name, "killed")
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, slots=1)
+        for _ in range(2):
+            assert phase.start().trial == name
+            phase.dispatcher.worker_died(name, "killed")
+        trial = ledger.trials[name]
+        assert (trial.state, trial.error) == ("failed", "its worker died 4 times, the last time: killed")
+        assert phase.start().trial != name
+
+
+def test_a_trial_that_hangs_fails_with_the_limit_and_is_not_tried_again(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, slots=1, timeout=0.05)
+        name = phase.start().trial
+        time.sleep(0.1)
+        phase.dispatcher.worker_died(name, "exit code 1")
+        assert (phase.state(name), ledger.trials[name].error) == ("failed", "no epoch within 0.05 s")
+        assert phase.start().trial != name
+
+
+def test_the_deadline_interrupts_running_trials_which_a_later_run_continues(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, deadline=time.monotonic() + 0.2)
+        name = phase.start().trial
+        assert not phase.dispatcher.report(name, row(1, 0.5))
+        time.sleep(0.2)
+        assert phase.dispatcher.report(name, row(2, 0.5))
+        assert phase.dispatcher.next_trial() is NoTrial.LEFT and phase.dispatcher.finished
+    with Ledger(tmp_path, spec) as ledger:
+        config = Phase(ledger).start()
+        assert (config.trial, config.rows_recorded) == (name, 2)
+
+
+def test_a_full_disk_of_a_worker_is_not_the_trials_failure(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger)
+        name = phase.start().trial
+        with pytest.raises(OSError, match="No space left"):
+            phase.dispatcher.report(name, {"error": "OSError: No space left on device", "errno": errno.ENOSPC})
+        assert phase.state(name) == "running"
+        assert phase.dispatcher.report(name, {"error": "FileNotFoundError: x", "errno": errno.ENOENT})
+        assert phase.state(name) == "failed"
+
+
 def test_confirm_trials_see_the_test_split_and_are_never_stopped_early(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         phase = Phase(ledger)
@@ -193,12 +325,12 @@ def test_confirm_trials_see_the_test_split_and_are_never_stopped_early(tmp_path:
         for epoch in (1, 2, 3):
             phase.dispatcher.report(name, row(epoch, 0.5))
         proposals = ConfirmProposals(ledger, [ledger.trials[name]])
-        confirm = Dispatcher(ledger, proposals, phase.values, phase.changed, slots=8)
+        confirm = Dispatcher(ledger, proposals, phase.values, phase.changed, lambda _: 600.0, slots=8)
         first, second = confirm.next_trial(), confirm.next_trial()
         assert isinstance(first, TrialConfig) and isinstance(second, TrialConfig)
         assert (first.test, first.training["seed"], second.training["seed"]) == (True, 1, 2)
         assert not confirm.report(first.trial, row(1, 0.9)) and not confirm.report(second.trial, row(1, 0.1))
-        assert confirm.next_trial() is NoTrial.LEFT
+        assert confirm.next_trial() is NoTrial.NOW
 
 
 def test_the_dispatcher_needs_no_ray() -> None:

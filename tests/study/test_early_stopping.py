@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.cells import Cell
-from study.early_stopping import is_out, is_rung, should_stop
+from study.early_stopping import CONTINUE, STOP, decide, is_out, is_rung
 from study.ledger import Trial
 from study.space.schema import EarlyStopping
 
@@ -19,6 +19,12 @@ def trial(
 ) -> Trial:
     rows = [{"epoch": i + 1, "val_accuracy": a} for i, a in enumerate(accuracies)]
     return Trial(name, Cell(entry, phase=phase), {"train_size": train_size}, 0, 20, rows=rows)
+
+
+def decision(trial: Trial, peers: list[Trial]) -> str | None:
+    """What is decided when the trial's last row comes."""
+    *trial.rows, row = trial.rows
+    return decide(trial, row, [trial, *peers], RULE, "val_accuracy")
 
 
 def test_rungs_are_the_grace_times_powers_of_the_factor() -> None:
@@ -53,18 +59,22 @@ def test_of_all_that_reach_a_rung_together_the_best_share_survives(values: list[
 
 
 def test_trials_are_compared_at_the_same_epoch_inside_their_stratum_only() -> None:
-    slow = trial("slow", [0.1, 0.1])
     good = [trial("a", [0.2, 0.8, 0.9]), trial("b", [0.2, 0.7])]
-    assert should_stop(slow, [slow, *good], RULE, "val_accuracy")
-    assert not should_stop(trial("early", [0.1]), good, RULE, "val_accuracy")  # epoch 1 is not a rung
+    assert decision(trial("slow", [0.1, 0.1]), good) == STOP
+    assert decision(trial("fast", [0.1, 0.9]), good) == CONTINUE
+    assert decision(trial("early", [0.1]), good) is None  # epoch 1 is not a rung
     other_model = [trial("a", [0.9, 0.9], entry="resnet18"), trial("b", [0.9, 0.9], entry="resnet18")]
     other_size = [trial("a", [0.9, 0.9], train_size=2000), trial("b", [0.9, 0.9], train_size=2000)]
     too_short = [trial("a", [0.9]), trial("b", [0.9])]
     for peers in (other_model, other_size, too_short):
-        assert not should_stop(slow, [slow, *peers], RULE, "val_accuracy")
+        assert decision(trial("slow", [0.1, 0.1]), peers) == CONTINUE
+
+
+def test_the_last_epoch_decides_nothing() -> None:
+    last = Trial("last", Cell("vit"), {"train_size": 500}, 0, 2, rows=trial("last", [0.1, 0.1]).rows)
+    assert decision(last, [trial("a", [0.2, 0.8]), trial("b", [0.2, 0.7])]) is None
 
 
 def test_the_confirm_phase_stops_nothing() -> None:
-    slow = trial("slow", [0.1, 0.1], phase="confirm")
     others = [trial(n, [0.9, 0.9], phase="confirm") for n in "abc"]
-    assert not should_stop(slow, [slow, *others], RULE, "val_accuracy")
+    assert decision(trial("slow", [0.1, 0.1], phase="confirm"), others) is None
