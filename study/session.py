@@ -18,7 +18,7 @@ import models
 from record import contents
 from record.errors import UserError
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder
-from study import cluster, environment, tables
+from study import cluster, environment, ray_death, tables
 from study.costs import DataFacts
 from study.interruption import Interruption
 from study.ledger import Ledger, check_storage, lock
@@ -119,7 +119,12 @@ def opened(session: Session) -> Iterator[Run]:
     try:
         spec = _fit_to_cluster(session)
         _write_spec(options.folder, spec)
-        with session.interruption.caught(), Ledger(options.folder.path, spec, options.storage) as ledger:
+        advice = f"what was recorded is safe; continue with --name {options.folder.name} --resume"
+        with (
+            ray_death.reported(advice),
+            session.interruption.caught(),
+            Ledger(options.folder.path, spec, options.storage) as ledger,
+        ):
             session.task.keep(options.folder, session.data, session.test)
             run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
             run.write_environment()
