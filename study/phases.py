@@ -13,7 +13,7 @@ from rich.console import Console
 
 from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
-from study import checkpoints, cluster, duration
+from study import checkpoints, cluster, duration, tables
 from study.cells import cells
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
@@ -60,7 +60,7 @@ def estimate(spec: StudySpec, options: Options, console: Console) -> str:
 
 
 def nothing_left(session: Session) -> bool:
-    """Whether every phase of an existing study is done, which needs no cluster to find out."""
+    """Whether every phase of an existing study is done, which needs no cluster to find out; its tables are made again."""
     options = session.options
     if not options.folder.spec.exists():
         return False
@@ -70,7 +70,13 @@ def nothing_left(session: Session) -> bool:
             SEARCH: SearchProposals(ledger).done,
             CONFIRM: ConfirmProposals(ledger, candidates(ledger)).done,
         }
-    return all(done[phase] for phase in session.spec.phases)
+        if not all(done[phase] for phase in session.spec.phases):
+            return False
+        try:
+            tables.write(ledger, session.facts)
+        except OSError as error:  # a read-only folder can still be shown
+            session.console.print(f"The tables cannot be written again: {error.strerror}", highlight=False)
+    return True
 
 
 def _run_phases(run: Run) -> bool:
