@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from record import contents
 from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
 from study import checkpoints, cluster, duration, tables
@@ -62,7 +63,7 @@ def estimate(spec: StudySpec, options: Options, console: Console) -> str:
 def nothing_left(session: Session) -> bool:
     """Whether every phase of an existing study is done, which needs no cluster to find out; its tables are made again."""
     options = session.options
-    if not options.folder.spec.exists():
+    if not (options.folder.spec.exists() or options.folder.ledger.exists()):
         return False
     with Ledger(options.folder.path, session.spec, options.storage) as ledger:
         done = {
@@ -73,9 +74,12 @@ def nothing_left(session: Session) -> bool:
         if not all(done[phase] for phase in session.spec.phases):
             return False
         try:
+            contents.write_spec(options.folder, session.spec.model_dump(mode="json"))
             tables.write(ledger, session.facts)
         except OSError as error:  # a read-only folder can still be shown
-            session.console.print(f"The tables cannot be written again: {error.strerror}", highlight=False)
+            session.console.print(
+                f"study.yaml and the tables cannot be written again: {error.strerror}", highlight=False
+            )
     return True
 
 

@@ -18,7 +18,7 @@ import models
 from record import contents
 from record.errors import UserError
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder
-from study import cluster, environment, tables
+from study import cluster, environment, recorded, tables
 from study.costs import DataFacts
 from study.interruption import Interruption
 from study.ledger import Ledger, check_storage, lock
@@ -122,6 +122,7 @@ def opened(session: Session) -> Iterator[Run]:
         with session.interruption.caught(), Ledger(options.folder.path, spec, options.storage) as ledger:
             session.task.keep(options.folder, session.data, session.test)
             run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
+            recorded.write(ledger)
             run.write_environment()
             run.write_tables()  # they may lag the ledger where an earlier run was killed
             try:

@@ -35,6 +35,7 @@ def damage(folder: Path) -> None:
     (folder / "epochs.csv").unlink()
     rows = (folder / "profile.csv").read_text().splitlines(keepends=True)
     (folder / "profile.csv").write_text("".join(rows[:-1]))
+    (folder / "study.yaml").write_text("seed: [")
     os.utime(folder / "study.db", (0, 0))
 
 
@@ -45,6 +46,7 @@ def test_resuming_a_finished_study_makes_its_tables_again_without_ray(
     monkeypatch.setattr(phases, "opened", None)  # would start Ray
     spec, _ = _spec(None, copied, Overrides(), resume=True)
     assert phases.run_study(spec, Options(StudyFolder(copied), Path("data")), Console(quiet=True))
+    assert (copied / "study.yaml").read_bytes() == (tiny_study / "study.yaml").read_bytes()
     assert {name: (copied / name).read_bytes() for name in TABLES} == {
         name: (tiny_study / name).read_bytes() for name in TABLES
     }
