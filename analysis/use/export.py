@@ -74,7 +74,7 @@ def _classes(study: Study) -> list[str]:
     classes = data.get("classes") if isinstance(data, dict) else None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or not classes:
         raise StudyError(
-            f"{study.names[0]}: environment.json lists no names in data.classes; this takes image classifiers (restore the file "
+            f"{study.names[0]}: environment.json has no data.classes; this takes image classifiers (restore the file "
             "if the study trained them)"
         )
     return classes
