@@ -16,6 +16,10 @@ from record import yaml_text
 from record.errors import UserError, one_line
 from record.folder import StudyFolder, write_bytes, write_text, write_whole
 
+# Keys of environment.json whose values are mappings, those of the last two to seconds.
+_SECONDS = ("duration_seconds", "expected_seconds")
+_MAPPINGS = ("space", "data", *_SECONDS)
+
 
 class Sample(NamedTuple):
     """Labelled images of one split."""
@@ -55,9 +59,18 @@ def write_spec(folder: StudyFolder, spec: Mapping[str, Any]) -> None:
 
 
 def read_environment(folder: StudyFolder) -> dict[str, Any]:
-    """environment.json; {} where there is none yet. Raises OSError or ValueError."""
+    """environment.json; {} where there is none yet. Raises OSError, or ValueError for content of another form."""
     path = folder.environment
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise ValueError("it is not a mapping")
+    for key in _MAPPINGS:
+        if not isinstance(content.get(key) or {}, dict):
+            raise ValueError(f"{key} is not a mapping")
+    for key in _SECONDS:
+        if not all(isinstance(value, int | float) for value in (content.get(key) or {}).values()):
+            raise ValueError(f"{key} holds something else than numbers")
+    return content
 
 
 def write_environment(folder: StudyFolder, content: Mapping[str, Any]) -> None:

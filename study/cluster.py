@@ -31,6 +31,7 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Trials choose their device by the GPUs that they requested.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    bypass_proxy()
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     init = partial(ray.init, log_to_driver=show_logs, logging_level=logging.ERROR)
     check_address(address)
@@ -50,6 +51,16 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
         ) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
+
+
+def bypass_proxy() -> None:
+    """Let Ray's processes on this machine talk to each other directly, whatever proxy the environment names."""
+    named = next((os.environ[name] for name in ("no_proxy", "NO_PROXY") if os.environ.get(name)), "")
+    hosts = [host.strip() for host in named.split(",") if host.strip()]
+    with contextlib.suppress(OSError):  # a machine whose name has no address
+        hosts += [socket.gethostbyname(socket.gethostname())]
+    hosts += ["localhost", "127.0.0.1", "::1", socket.gethostname()]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(hosts))
 
 
 def check_address(address: str | None) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from record import contents
 from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
-from study import checkpoints, cluster, duration
+from study import checkpoints, cluster, duration, tables
 from study.cells import cells
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
@@ -60,9 +61,9 @@ def estimate(spec: StudySpec, options: Options, console: Console) -> str:
 
 
 def nothing_left(session: Session) -> bool:
-    """Whether every phase of an existing study is done, which needs no cluster to find out."""
+    """Whether every phase of an existing study is done, which needs no cluster to find out; its tables are made again."""
     options = session.options
-    if not options.folder.spec.exists():
+    if not (options.folder.spec.exists() or options.folder.ledger.exists()):
         return False
     with Ledger(options.folder.path, session.spec, options.storage) as ledger:
         done = {
@@ -70,7 +71,16 @@ def nothing_left(session: Session) -> bool:
             SEARCH: SearchProposals(ledger).done,
             CONFIRM: ConfirmProposals(ledger, candidates(ledger)).done,
         }
-    return all(done[phase] for phase in session.spec.phases)
+        if not all(done[phase] for phase in session.spec.phases):
+            return False
+        try:
+            contents.write_spec(options.folder, session.spec.model_dump(mode="json"))
+            tables.write(ledger, session.facts)
+        except OSError as error:  # a read-only folder can still be shown
+            session.console.print(
+                f"study.yaml and the tables cannot be written again: {error.strerror}", highlight=False
+            )
+    return True
 
 
 def _run_phases(run: Run) -> bool:

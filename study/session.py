@@ -18,7 +18,7 @@ import models
 from record import contents
 from record.errors import UserError
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder
-from study import cluster, environment, ray_death, tables
+from study import cluster, environment, ray_death, recorded, tables
 from study.costs import DataFacts
 from study.interruption import Interruption
 from study.ledger import Ledger, check_storage, lock
@@ -79,8 +79,8 @@ class Run:
         self.session, self.ledger, self.refs = session, ledger, refs
         self.spec, self.facts, self.console = ledger.spec, session.facts, session.console
         earlier = contents.read_environment(ledger.folder)
-        self.durations: dict[str, float] = earlier.get("duration_seconds", {})  # by phase, of all runs of the study
-        self.expected: dict[str, float] = earlier.get("expected_seconds", {})  # by phase
+        self.durations: dict[str, float] = earlier.get("duration_seconds") or {}  # by phase, of all runs of the study
+        self.expected: dict[str, float] = earlier.get("expected_seconds") or {}  # by phase
         self.environment: dict[str, object] = {
             **earlier, "schema": SCHEMA, **environment.describe(), "space": session.options.space,
             "data": asdict(session.facts) | session.task.describe(session.data),
@@ -127,7 +127,9 @@ def opened(session: Session) -> Iterator[Run]:
         ):
             session.task.keep(options.folder, session.data, session.test)
             run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
+            recorded.write(ledger)
             run.write_environment()
+            run.write_tables()  # they may lag the ledger where an earlier run was killed
             try:
                 yield run
             finally:

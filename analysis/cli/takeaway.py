@@ -39,9 +39,9 @@ def predict(
 
     Broken images are reported on standard error, and the exit status is 1.
     """
-    from analysis.use.predict import Classifier, find_images
+    from analysis.use.predict import Classifier, expand_folders
 
-    files = find_images(images)
+    files = expand_folders(images)
     classifier = Classifier(model)
     classes = classifier.exported.classes
     table = csv.writer(sys.stdout, lineterminator="\n")

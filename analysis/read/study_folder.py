@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import yaml
 
+from analysis.read import lag
 from analysis.read.columns import convert, has_values, read_csv, types
 from analysis.read.errors import StudyError
 from record import tasks
@@ -91,6 +92,8 @@ def _load_one(folder: StudyFolder, name: str) -> Study:
     for table, frame in frames.items():
         problems = convert(frame, types(task.name, table))
         notes += [f"{folder.table(table).name}: {problem}" for problem in problems]
+    if lagging := lag.note(folder, frames[TRIALS]):
+        notes.append(lagging)
     return Study(
         trials=frames[TRIALS],
         epochs=frames[EPOCHS],

@@ -72,10 +72,10 @@ def trained(study_folder: Path, trial: str, among: Collection[str] | None = None
 def _classes(study: Study) -> list[str]:
     data = study.environment.get("data")
     classes = data.get("classes") if isinstance(data, dict) else None
-    if not classes:
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or not classes:
         raise StudyError(
-            f"{study.names[0]}: environment.json has no data.classes; this takes image classifiers (restore the file if "
-            "the study trained them)"
+            f"{study.names[0]}: environment.json has no data.classes; this takes image classifiers (restore the file "
+            "if the study trained them)"
         )
     return classes
 

@@ -83,7 +83,7 @@ class Classifier:
         return logits.softmax(1).cpu()
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
+def expand_folders(paths: Sequence[Path]) -> list[Path]:
     """The files as given, and the images anywhere in the folders, by name. Raises `StudyError` for an empty folder."""
     files: list[Path] = []
     for path in paths:

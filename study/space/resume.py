@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from record.contents import read_environment
 from record.errors import UserError, one_line
 from record.folder import StudyFolder
+from study import recorded
 from study.space.overrides import Overrides
 from study.space.reading import read_yaml, resolve
 from study.space.schema import StudySpec
@@ -19,6 +21,10 @@ from study.space.typed import typed
 EXTENDABLE = (
     "description", "cost", "hardware", "trials", "time_budget", "trial_timeout", "phases", "confirm", "checkpoint_seconds",
 )  # fmt: skip
+
+
+class Edited(UserError):
+    """study.yaml says something else than what ran."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,19 @@ class Stored:
 def stored(folder: Path) -> Stored | None:
     """What the folder was run with; None if no study was started there. Raises UserError for files that are damaged."""
     study = StudyFolder(folder)
-    if not study.spec.exists():
+    ledger = recorded.read(folder)
+    if ledger is None and not study.spec.exists():
         return None
-    spec = read_yaml(study.spec)
+    try:
+        spec = read_yaml(study.spec)
+        if ledger is not None and (changes := _changes(_typed(ledger, "the ledger"), _typed(spec, str(study.spec)))):
+            listed = "; ".join(f"{key}: {change}" for key, change in list(changes.items())[:3])
+            raise Edited(f"{study.spec} was edited since the study ran ({listed}); undo that, or start a new study")
+    except UserError as error:
+        if ledger is None or isinstance(error, Edited):
+            raise
+        print(f"{error}; the study continues with the copy in {study.ledger.name}", file=sys.stderr)
+        spec = ledger
     try:
         space = read_environment(study).get("space")
     except (OSError, ValueError) as error:

@@ -21,7 +21,7 @@ import models
 from analysis.read.errors import StudyError
 from analysis.use.export import export
 from analysis.use.exported_model import ExportedModel
-from analysis.use.predict import BATCH, Classifier, find_images
+from analysis.use.predict import BATCH, Classifier, expand_folders
 from models.inputs.image_files import decode
 from record.errors import UserError
 from trainables.data.images.decode import decode_images
@@ -74,7 +74,7 @@ def test_predictions_are_those_of_the_study_to_the_last_image(tiny_study, test_s
     for row in confirmed:
         to = tmp_path / row["trial"]
         export(tiny_study, row["trial"], to)
-        results = list(Classifier(to).classify(find_images([folder])))
+        results = list(Classifier(to).classify(expand_folders([folder])))
         predicted = np.array([int(result.argmax()) for _, result in results])
         assert (predicted == np.load(tiny_study / "predictions" / f"{row['trial']}.npy")).all()
         assert (predicted == labels).sum() / len(labels) == float(row["test_accuracy"])
@@ -260,7 +260,7 @@ def test_export_folder_says_what_is_wrong_with_it(tiny_study, tmp_path):
 
 def test_an_empty_folder_of_images_is_refused(tmp_path):
     with pytest.raises(StudyError, match="no images in this folder"):
-        find_images([tmp_path])
+        expand_folders([tmp_path])
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,21 @@ def test_differences_name_what_changes_the_meaning_of_finished_trials_and_nothin
     assert differences(with_(), with_(seed=5)) == ["seed: 0 -> 5"]
     slower = models(scratch_vit={"image_size": 64, "patch_size": 4, "width": 16, "heads": 2, "depth": 1})
     assert differences(with_(), resolve(slower, "x")) == ["models.scratch_vit.image_size: 32 -> 64"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "not a mapping"),
+        ('{"space": [1]}', "space is not a mapping"),
+        ('{"data": "digits"}', "data is not a mapping"),
+        ('{"duration_seconds": {"search": "long"}}', "duration_seconds holds something else than numbers"),
+        ("\udcff", "can't decode"),
+    ],
+)
+def test_a_malformed_environment_is_refused_in_one_line(tmp_path: Path, content: str, words: str) -> None:
+    start(tmp_path, space(), Overrides())
+    (tmp_path / "environment.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"environment\.json cannot be read") as caught:
+        resume.stored(tmp_path)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
