@@ -63,10 +63,13 @@ def main(
     )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
+    from study.address import storage_of
+
     folder = _folder(space, name, results)
-    spec, raw_space = _spec(space, folder, overrides, resume)
+    storage = storage_of(StudyFolder(folder), storage)
+    spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage)
     _check(spec, _where(space, folder))
-    options = {"address": address, "storage": storage, "needs_gpu": bool(gpus_per_trial)}
+    options = {"address": address, "storage": storage, "fresh": fresh, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
         summary = _rehearse(spec, folder, data_dir, options)
         _print_dry_run(spec)
@@ -91,23 +94,27 @@ def _where(space: str | None, folder: Path) -> str:
     return space or str(folder / "study.yaml")
 
 
-def _spec(space: str | None, folder: Path, overrides: Overrides, resume: bool) -> tuple[StudySpec, dict[str, Any]]:
-    """The resolved study with typed settings, and the space as it was read."""
+def _spec(
+    space: str | None, folder: Path, overrides: Overrides, resume: bool, storage: str | None
+) -> tuple[StudySpec, dict[str, Any], bool]:
+    """The resolved study with typed settings, the space as it was read, and whether the study starts from nothing."""
+    from study.recorded import has_begun
     from study.space.resume import resumed, stored
     from study.space.typed import typed
 
     raw, where = read_space(space)[0] if space else None, _where(space, folder)
-    if study := stored(folder):
-        if not resume:
-            raise UserError(f"{folder}: this study exists; continue it with --resume, or choose another --name")
-        return resumed(folder, study, raw, overrides, where), raw or study.space
+    if study := stored(folder, storage):
+        if resume:
+            return resumed(folder, study, raw, overrides, where), raw or study.space, False
+        if has_begun(folder, storage):
+            raise UserError(f"{folder}: this study exists; add --resume to continue it, or choose another --name")
     if raw is None:
         raise UserError(f"{folder}: no study to resume there; name a --space")
     spec = resolve(overrides.apply(raw), where)
     check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-    return typed(spec), raw
+    return typed(spec), raw, True
 
 
 def _check(spec: StudySpec, where: str) -> None:
@@ -135,18 +142,20 @@ def _run(
     """Run the study and show what came of it; the exit status."""
     from rich.console import Console
 
+    from study.address import masked
     from study.phases import run_study
     from study.session import Options
 
-    console = Console()
-    finished = run_study(spec, Options(StudyFolder(folder), data_dir, space=space, **options), console)
+    console, run = Console(), Options(StudyFolder(folder), data_dir, space=space, **options)
+    finished = run_study(spec, run, console)
     concluded = _conclude(folder, console)
     if mlflow is not None:
         from analysis.trackers.mlflow_log import log_study
 
-        console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {mlflow}", markup=False)
+        console.print(f"MLflow: {log_study(folder, mlflow)} trials logged to {masked(mlflow)}", markup=False)
     if not finished:
-        console.print(f"Interrupted; everything is recorded. Continue with --name {folder.name} --resume", markup=False)
+        message = f"Interrupted; everything is recorded. Continue with: {run.resume_command}"
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
         return INTERRUPTED
     return 0 if concluded else 1
 

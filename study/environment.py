@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from study.address import masked
 from trainables.device import cpu_name
 
 PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", "scikit-learn", "spacy", "sacrebleu")
@@ -22,7 +23,7 @@ def describe() -> dict[str, object]:
     """Versions, hardware of this machine, git commit of the code, and the command."""
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": masked(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ from optuna.trial import FrozenTrial, TrialState
 from record import contents
 from record.errors import UserError
 from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
+from study.address import masked
 from study.cells import Cell, cells, directions, distributions
+from study.lease import Lease
 from study.space.schema import Scalar, StudySpec
 from trainables.task import Figures
 
@@ -36,6 +39,7 @@ STATES = {
     TrialState.RUNNING: RUNNING,
 }
 OPTUNA_STATES = {name: state for state, name in STATES.items()}
+IDENTITY = "identity"  # user attribute of every Optuna study, and a key of environment.json
 ROW = "epoch_"  # user attributes epoch_00001, epoch_00002, ... are the rows
 
 
@@ -102,26 +106,77 @@ class IsolatedTiming:
 class Ledger:
     """The record of one study. Only the driver process writes it; a lock on the folder keeps a second driver out."""
 
-    def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None) -> None:
-        """Open or create the record in `folder`; storage: an Optuna URL instead of the folder's study.db."""
+    def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None, fresh: bool = False) -> None:
+        """Open or create the record in `folder`; storage: an Optuna URL instead of the folder's study.db.
+
+        fresh: without what the folder's study.db holds, which is nothing.
+
+        Raises UserError where it cannot be opened, is another study's, or another run writes it.
+        """
         self.folder = StudyFolder(folder)
         self.spec = spec
-        self.identity = str(contents.read_environment(self.folder).get("identity", ""))
-        self._lock = lock(self.folder)
-        self.storage = open_storage(self.folder, storage)
+        self.address = None if storage is None else masked(storage)
         self.trials: dict[str, Trial] = {}
         self.timings: list[IsolatedTiming] = []
         self._studies: dict[str, optuna.Study] = {}
-        self._existing = {s.study_name for s in optuna.get_all_study_summaries(self.storage, include_best_trial=False)}
-        for cell in [*cells(spec), *cells(spec, CONFIRM)]:
-            if cell.study_name in self._existing:
-                self._load(cell)
-        if PROFILE in self._existing:
-            trials = self.study(PROFILE).get_trials(deepcopy=False)
-            self.timings += [IsolatedTiming.read(trial.user_attrs) for trial in trials]
+        self._unnamed: list[tuple[optuna.Study, int]] = []  # proposals whose driver died: nothing of them ever ran
+        self._lease: Lease | None = None
+        self._lock = lock(self.folder)
+        try:
+            if fresh:
+                for ending in ("", "-wal", "-shm"):  # SQLite's
+                    Path(f"{self.folder.ledger}{ending}").unlink(missing_ok=True)
+            self.storage = open_storage(self.folder, storage)
+            self.identity, self._existing = self._identify(fresh)
+            for cell in [*cells(spec), *cells(spec, CONFIRM)]:
+                if cell.study_name in self._existing:
+                    self._load(cell)
+            if PROFILE in self._existing:
+                trials = self.study(PROFILE).get_trials(deepcopy=False)
+                self.timings += [IsolatedTiming.read(trial.user_attrs) for trial in trials]
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _identify(self, fresh: bool) -> tuple[str, dict[str, str]]:
+        """The study's identity, and its Optuna studies: our name -> theirs, which in a shared storage says whose it is."""
+        environment = contents.read_environment(self.folder)
+        known = None if fresh else environment.get(IDENTITY)
+        summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
+        owners = {summary.study_name: summary.user_attrs.get(IDENTITY) for summary in summaries}
+        if self.address is not None:
+            mark = f"-{str(known)[:8]}/"  # of one that a driver did not live to sign
+            mine = [name for name, owner in owners.items() if owner == known or (owner is None and mark in name)]
+            own = {name.partition("/")[2]: name for name in mine if known}
+            if known and not own and environment.get("storage") != self.address:
+                raise UserError(
+                    f"--storage {self.address}: holds nothing of this study, whose ledger is "
+                    f"{environment.get('storage') or self.folder.ledger}; leave --storage out"
+                )
+            return known or uuid.uuid4().hex, own
+        # An older version wrote none.
+        written = next((owner for owner in owners.values() if owner), None)
+        if known and written and known != written:
+            raise UserError(
+                f"{self.folder.ledger}: is the ledger of another study than {self.folder.environment}; restore the one "
+                "that belongs here, or choose another --name"
+            )
+        return known or written or uuid.uuid4().hex, {name: name for name in owners}
+
+    def hold(self) -> None:
+        """Become the one driver that writes this ledger. Raises UserError where another one does."""
+        if self.address is not None:
+            self._lease = Lease(self.study(PROFILE))
+        for study, number_of_trial in self._unnamed:
+            study.tell(number_of_trial, state=TrialState.FAIL)
+        self._unnamed = []
 
     def close(self) -> None:
-        os.close(self._lock)
+        try:
+            if self._lease is not None:
+                self._lease.release()
+        finally:
+            os.close(self._lock)
 
     def __enter__(self) -> Ledger:
         return self
@@ -150,12 +205,15 @@ class Ledger:
         if name in self._studies:
             return self._studies[name]
         if name in self._existing:  # loading writes nothing, so a finished study can be shown from a read-only folder
-            study = optuna.load_study(study_name=name, storage=self.storage, sampler=RandomSampler())
+            known = self._existing[name]
+            study = optuna.load_study(study_name=known, storage=self.storage, sampler=RandomSampler())
         else:
             better = directions(self.spec) if name != PROFILE else [StudyDirection.MAXIMIZE]
+            whole = name if self.address is None else f"{self.folder.name}-{self.identity[:8]}/{name}"
             study = optuna.create_study(
-                study_name=name, storage=self.storage, directions=better, sampler=RandomSampler()
+                study_name=whole, storage=self.storage, directions=better, sampler=RandomSampler()
             )
+            study.set_user_attr(IDENTITY, self.identity)
         if name != PROFILE and study.metric_names != self.spec.objectives:
             study.set_metric_names(self.spec.objectives)
         self._studies[name] = study
@@ -239,8 +297,8 @@ class Ledger:
                 if trial.state == RUNNING:
                     trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
                 self.trials[trial.name] = trial
-            elif frozen.state == TrialState.RUNNING:  # died between its proposal and its name: nothing of it ever ran
-                study.tell(frozen.number, state=TrialState.FAIL)
+            elif frozen.state == TrialState.RUNNING:
+                self._unnamed.append((study, frozen.number))
 
 
 def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
@@ -296,4 +354,4 @@ def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
         yield
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
         reason = str(error).splitlines()[0]
-        raise UserError(f"{url or folder.ledger}: the ledger cannot be opened: {reason}") from error
+        raise UserError(f"{masked(url or str(folder.ledger))}: the ledger cannot be opened: {reason}") from error

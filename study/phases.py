@@ -45,7 +45,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
             raise
         raise UserError(
             f"{options.folder.path}: the study cannot be recorded: {reason}; what was recorded so far is safe: fix that, "
-            f"then --name {options.folder.name} --resume"
+            f"then continue with: {options.resume_command}"
         ) from error
 
 
@@ -63,7 +63,7 @@ def estimate(spec: StudySpec, options: Options, console: Console) -> str:
 def nothing_left(session: Session) -> bool:
     """Whether every phase of an existing study is done, which needs no cluster to find out; its tables are made again."""
     options = session.options
-    if not (options.folder.spec.exists() or options.folder.ledger.exists()):
+    if options.fresh:
         return False
     with Ledger(options.folder.path, session.spec, options.storage) as ledger:
         done = {
@@ -149,7 +149,9 @@ def search(run: Run) -> bool:
     proposals = SearchProposals(run.ledger, deadline)
     finished = _train(run, SEARCH, proposals, spec.trials * len(cells(spec)), deadline)
     if finished and (proposals.out_of_time or run.ledger.in_phase(SEARCH, RUNNING)):
-        run.console.print(f"The time budget of {spec.time_budget} ended the search; --resume can extend it.")
+        more = f"{run.session.options.resume_command} --time-budget 2h"
+        message = f"The time budget of {spec.time_budget} ended the search; to extend it: {more}"
+        run.console.print(message, highlight=False, markup=False, soft_wrap=True)
     return finished
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import sqlalchemy
 
+from record import contents
+from record.figures import TRIALS
 from record.folder import PROFILE, StudyFolder
-from study.ledger import Ledger
+from study.ledger import IDENTITY, Ledger
 
 SPEC = "spec"  # user attribute of the Optuna study of the isolated timings
 
@@ -21,22 +23,42 @@ def write(ledger: Ledger) -> None:
         study.set_user_attr(SPEC, spec)
 
 
-def read(folder: Path) -> dict[str, Any] | None:
-    """The spec in the folder's study.db, which is not changed.
+def read(folder: Path, storage: str | None) -> dict[str, Any] | None:
+    """The spec in the ledger, which is not changed; storage: its URL, None: study.db in the folder.
 
-    None where there is none: an older study, one that never ran, one whose ledger lies elsewhere or is damaged, which
-    opening the ledger will say.
+    None where there is none: an older study, one that never ran, one whose ledger cannot be read, which opening it will
+    say.
     """
+    text = _scalar(folder, storage, f"SELECT value_json FROM study_user_attributes WHERE key = '{SPEC}'")
+    return json.loads(text) if isinstance(text, str) else None
+
+
+def has_begun(folder: Path, storage: str | None) -> bool:
+    """Whether the study has a trial or a timing, or may have one."""
+    table = StudyFolder(folder).table(TRIALS)
+    if storage is None and not StudyFolder(folder).ledger.exists():
+        return table.exists() and table.read_text(encoding="utf-8", errors="replace").count("\n") > 1
+    return _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") != 0
+
+
+def _scalar(folder: Path, storage: str | None, query: str) -> object:
+    """One value from the ledger, of this study where others share it; None where that is not possible."""
     path = StudyFolder(folder).ledger
-    if not path.is_file():
+    if storage is None and not path.is_file():
         return None
-    engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
-    query = sqlalchemy.text("SELECT value_json FROM study_user_attributes WHERE key = :key")
+    url = sqlalchemy.URL.create("sqlite", database=str(path)) if storage is None else storage
+    values = {}
+    if storage is not None:
+        if (identity := contents.read_environment(StudyFolder(folder)).get(IDENTITY)) is None:
+            return None
+        query += f" AND study_id IN (SELECT study_id FROM study_user_attributes WHERE key = '{IDENTITY}' AND value_json = :id)"
+        values["id"] = json.dumps(identity)
     try:
-        with engine.connect() as connection:
-            text = connection.execute(query, {"key": SPEC}).scalar()
-    except sqlalchemy.exc.DatabaseError:
+        engine = sqlalchemy.create_engine(url)
+        try:
+            with engine.connect() as connection:
+                return connection.execute(sqlalchemy.text(query), values).scalar()
+        finally:
+            engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError):
         return None
-    finally:
-        engine.dispose()
-    return json.loads(text) if text else None

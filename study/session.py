@@ -19,6 +19,7 @@ from record import contents
 from record.errors import UserError
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder
 from study import cluster, environment, ray_death, recorded, tables
+from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
 from study.ledger import Ledger, check_storage, lock
@@ -38,8 +39,13 @@ class Options:
     address: str | None = None
     storage: str | None = None
     space: Mapping[str, object] = field(default_factory=dict)  # as it was read, before the command line's changes
+    fresh: bool = False  # whatever ledger the folder has holds nothing
     needs_gpu: bool = False  # the command line requires a GPU: without one the study must not start
     reuse_workers: bool = True
+
+    @property
+    def resume_command(self) -> str:
+        return resume_command(self.folder, self.data_dir, self.address, self.storage)
 
 
 class Session:
@@ -82,7 +88,8 @@ class Run:
         self.durations: dict[str, float] = earlier.get("duration_seconds") or {}  # by phase, of all runs of the study
         self.expected: dict[str, float] = earlier.get("expected_seconds") or {}  # by phase
         self.environment: dict[str, object] = {
-            **earlier, "schema": SCHEMA, **environment.describe(), "space": session.options.space,
+            **earlier, "schema": SCHEMA, "identity": ledger.identity, "storage": ledger.address,
+            **environment.describe(), "space": session.options.space,
             "data": asdict(session.facts) | session.task.describe(session.data),
         }  # fmt: skip
         self.tables_written = 0.0
@@ -118,17 +125,20 @@ def opened(session: Session) -> Iterator[Run]:
     cluster.connect(options.address, session.console, show_logs=_logs_steps(session.spec))
     try:
         spec = _fit_to_cluster(session)
-        _write_spec(options.folder, spec)
-        advice = f"what was recorded is safe; continue with --name {options.folder.name} --resume"
+        with _writing(options.folder):
+            options.folder.path.mkdir(parents=True, exist_ok=True)
         with (
-            ray_death.reported(advice),
+            ray_death.reported(f"what was recorded is safe; continue with: {options.resume_command}"),
             session.interruption.caught(),
-            Ledger(options.folder.path, spec, options.storage) as ledger,
+            Ledger(options.folder.path, spec, options.storage, options.fresh) as ledger,
         ):
+            ledger.hold()
+            with _writing(options.folder):
+                contents.write_spec(options.folder, spec.model_dump(mode="json"))
             session.task.keep(options.folder, session.data, session.test)
             run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
-            recorded.write(ledger)
             run.write_environment()
+            recorded.write(ledger)
             run.write_tables()  # they may lag the ledger where an earlier run was killed
             try:
                 yield run
@@ -175,12 +185,6 @@ def rehearse(session: Session) -> None:
         for folder in absent:
             with suppress(OSError):  # it was not made, or another program uses it by now
                 folder.rmdir()
-
-
-def _write_spec(folder: StudyFolder, spec: StudySpec) -> None:
-    with _writing(folder):
-        folder.path.mkdir(parents=True, exist_ok=True)
-        contents.write_spec(folder, spec.model_dump(mode="json"))
 
 
 @contextmanager

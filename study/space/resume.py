@@ -35,10 +35,10 @@ class Stored:
     space: dict[str, Any]
 
 
-def stored(folder: Path) -> Stored | None:
+def stored(folder: Path, storage: str | None = None) -> Stored | None:
     """What the folder was run with; None if no study was started there. Raises UserError for files that are damaged."""
     study = StudyFolder(folder)
-    ledger = recorded.read(folder)
+    ledger = recorded.read(folder, storage)
     if ledger is None and not study.spec.exists():
         return None
     try:
@@ -49,7 +49,7 @@ def stored(folder: Path) -> Stored | None:
     except UserError as error:
         if ledger is None or isinstance(error, Edited):
             raise
-        print(f"{error}; the study continues with the copy in {study.ledger.name}", file=sys.stderr)
+        print(f"{error}; the study continues with its copy in the ledger", file=sys.stderr)
         spec = ledger
     try:
         space = read_environment(study).get("space")

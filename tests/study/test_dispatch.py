@@ -227,6 +227,7 @@ def die_at_commit(folder: Path, spec: StudySpec, kill_at: int) -> None:
 
 def run_alone(ledger: Ledger) -> dict[str, object]:
     """Run the search one trial at a time, with accuracies that follow from the learning rate; what came of it."""
+    ledger.hold()
     phase = Phase(ledger, slots=1)
     while isinstance(config := phase.dispatcher.next_trial(), TrialConfig):
         for epoch in range(config.rows_recorded + 1, 4):

@@ -1,0 +1,67 @@
+"""A driver's hold on a ledger that several machines can reach: a copy of the study folder has a lock of its own."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+import optuna
+import psutil
+
+from record.errors import UserError
+
+KEY = "lease"  # user attribute of the Optuna study of the isolated timings
+VALID_SECONDS, RENEW_SECONDS = 60.0, 10.0
+SETTLE_SECONDS = 1.0  # two drivers that take it at once: the later writer has it
+
+
+class Lease:
+    """Held from its creation until `release`; a dead driver's runs out."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        """Raises UserError where another driver holds it."""
+        self.study, self.nonce = study, uuid.uuid4().hex
+        self._released = threading.Event()
+        self._check(self._read())
+        self._write()
+        time.sleep(SETTLE_SECONDS)
+        self._check(self._read())
+        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewal.start()
+
+    def release(self) -> None:
+        self._released.set()
+        self._renewal.join()
+        if self._read().get("nonce") == self.nonce:
+            self.study.set_user_attr(KEY, {})
+
+    def _read(self) -> dict[str, Any]:
+        return self.study.user_attrs.get(KEY, {})
+
+    def _write(self) -> None:
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "nonce": self.nonce}
+        self.study.set_user_attr(KEY, holder | {"until": time.time() + VALID_SECONDS})
+
+    def _check(self, lease: dict[str, Any]) -> None:
+        if not lease or lease["nonce"] == self.nonce or lease["until"] < time.time():
+            return
+        if lease["host"] == socket.gethostname() and not psutil.pid_exists(lease["pid"]):
+            return
+        until = datetime.datetime.fromtimestamp(lease["until"])
+        raise UserError(
+            f"{self.study.study_name}: another run works on this study (process {lease['pid']} on {lease['host']}); wait "
+            f"for its end, or, if it is dead, until {until:%H:%M:%S}"
+        )
+
+    def _renew(self) -> None:
+        while not self._released.wait(RENEW_SECONDS):
+            if self._read().get("nonce") != self.nonce:  # another driver took it while this one was out of reach
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            self._write()
