@@ -21,15 +21,15 @@ study: setup
 	$(BIN)/python run_study.py --space digits_compare $(if $(wildcard results/digits_compare/study.yaml),--resume)
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Line coverage of the fast tests; subprocesses and Ray workers count.
 coverage: setup
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -m 'not slow'
+	$(BIN)/python -m coverage run -m pytest -n 2 -m 'not slow'
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
@@ -79,10 +80,14 @@ def run_study() -> Program:
 @pytest.fixture(scope="session")
 def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished study of scratch_vit and vit_tome on digits: all three phases, two seeds confirmed."""
-    folder = tmp_path_factory.mktemp("tiny")
-    (folder / "tiny.yaml").write_text(TINY)
-    result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, cwd=folder)
-    assert result.returncode == 0, result.stdout + result.stderr
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-study"
+    with FileLock(f"{folder}.lock"):  # the processes that share the tests share it, too
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "tiny.yaml").write_text(TINY)
+            result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, cwd=folder)
+            assert result.returncode == 0, result.stdout + result.stderr
     return folder / "results" / "tiny"
 
 
