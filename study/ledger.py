@@ -11,14 +11,11 @@ import datetime
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -30,6 +27,7 @@ from study.address import masked
 from study.cells import Cell, cells, directions, distributions
 from study.lease import Lease
 from study.space.schema import Scalar, StudySpec
+from study.storage import close_to_one_file, let_readers_in, open_storage
 from trainables.task import Figures
 
 STATES = {
@@ -121,6 +119,7 @@ class Ledger:
         self._studies: dict[str, optuna.Study] = {}
         self._unnamed: list[tuple[optuna.Study, int]] = []  # proposals whose driver died: nothing of them ever ran
         self._lease: Lease | None = None
+        self._held = False
         self._lock = lock(self.folder)
         try:
             if fresh:
@@ -133,7 +132,9 @@ class Ledger:
                     self._load(cell)
             if PROFILE in self._existing:
                 trials = self.study(PROFILE).get_trials(deepcopy=False)
-                self.timings += [IsolatedTiming.read(trial.user_attrs) for trial in trials]
+                timings = [IsolatedTiming.read(trial.user_attrs) for trial in trials]
+                # One that stands there twice was written again after its first writing had no answer.
+                self.timings += [timing for i, timing in enumerate(timings) if timing not in timings[:i]]
         except BaseException:
             os.close(self._lock)
             raise
@@ -165,8 +166,11 @@ class Ledger:
 
     def hold(self) -> None:
         """Become the one driver that writes this ledger. Raises UserError where another one does."""
-        if self.address is not None:
+        if self.address is None:
+            let_readers_in(self.folder)
+        else:
             self._lease = Lease(self.study(PROFILE))
+        self._held = True
         for study, number_of_trial in self._unnamed:
             study.tell(number_of_trial, state=TrialState.FAIL)
         self._unnamed = []
@@ -175,6 +179,9 @@ class Ledger:
         try:
             if self._lease is not None:
                 self._lease.release()
+            self.storage.engine.dispose()
+            if self._held and self.address is None:
+                close_to_one_file(self.folder)
         finally:
             os.close(self._lock)
 
@@ -322,36 +329,3 @@ def lock(folder: StudyFolder) -> int:
             f"{folder.path}: another run is working in this study folder; wait for it or choose another --name"
         ) from None
     return descriptor
-
-
-def open_storage(folder: StudyFolder, url: str | None) -> optuna.storages.RDBStorage:
-    """The Optuna storage of a study folder, or the one at `url`."""
-    with _opening(folder, url):
-        return optuna.storages.RDBStorage(_url(folder, url))
-
-
-def check_storage(folder: StudyFolder, url: str | None) -> None:
-    """Raise UserError where `open_storage` would, without creating tables or a file."""
-    with _opening(folder, url):
-        engine = sqlalchemy.create_engine(_url(folder, url))
-        file = Path(engine.url.database or os.devnull) if engine.dialect.name == "sqlite" else Path(os.devnull)
-        existed = file.exists()
-        try:
-            sqlalchemy.inspect(engine).get_table_names()
-        finally:
-            engine.dispose()
-            if not existed:
-                file.unlink(missing_ok=True)
-
-
-def _url(folder: StudyFolder, url: str | None) -> str:
-    return url or f"sqlite:///{folder.ledger.absolute()}"
-
-
-@contextmanager
-def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{masked(url or str(folder.ledger))}: the ledger cannot be opened: {reason}") from error

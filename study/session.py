@@ -22,8 +22,9 @@ from study import cluster, environment, ray_death, recorded, tables
 from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
-from study.ledger import Ledger, check_storage, lock
+from study.ledger import Ledger, lock
 from study.space.schema import ModelEntry, StudySpec, split_settings
+from study.storage import check_storage
 from trainables import task as tasks
 from trainables.tune_adapter import DataRefs
 

@@ -1,0 +1,146 @@
+"""The database of a ledger: where it lies, how it is opened, and patience with one that is locked or restarts."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from record.errors import UserError
+from record.folder import StudyFolder
+from study.address import masked
+
+PATIENCE_SECONDS = 60.0
+
+
+class Storage(RDBStorage):
+    """Optuna's storage, whose calls are repeated for a minute while the database is locked or does not answer."""
+
+
+def _patient(method: Callable[..., Any], calls: threading.local) -> Callable[..., Any]:
+    """The method with repetition; within another call, whose transaction it is a part of, as it is."""
+
+    @functools.wraps(method)
+    def call(storage: Storage, *args: Any, **kwargs: Any) -> Any:
+        if getattr(calls, "nested", False):
+            return method(storage, *args, **kwargs)
+        calls.nested = True
+        try:
+            return _repeated(functools.partial(method, storage, *args, **kwargs), storage)
+        finally:
+            calls.nested = False
+
+    return call
+
+
+def _repeated(call: functools.partial[Any], storage: Storage) -> Any:
+    deadline, pause, is_first = time.monotonic() + PATIENCE_SECONDS, 0.05, True
+    while True:
+        try:
+            return call()
+        except UpdateFinishedTrialError:
+            if is_first:
+                raise
+            return True  # the first try went through, only its answer was lost
+        except DuplicatedStudyError:
+            if is_first:
+                raise
+            return storage.get_study_id_from_name(call.keywords["study_name"])
+        except Exception as error:
+            if not will_pass(error) or time.monotonic() > deadline:
+                raise
+        is_first = False
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+
+
+def _make_patient() -> None:
+    calls = threading.local()
+    for name, method in vars(RDBStorage).items():
+        if callable(method) and not name.startswith("__") and not isinstance(method, staticmethod):
+            setattr(Storage, name, _patient(method, calls))
+
+
+_make_patient()
+
+
+def will_pass(error: BaseException | None) -> bool:
+    """Whether an error says that the database is locked, restarts or does not answer."""
+    while error is not None:
+        if isinstance(error, OperationalError | InterfaceError):
+            if isinstance(error.orig, sqlite3.Error):
+                return "locked" in str(error.orig)
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def open_storage(folder: StudyFolder, url: str | None) -> Storage:
+    """The Optuna storage of a study folder, or the one at `url`."""
+    with _opening(folder, url):
+        address, arguments = _arguments(folder, url)
+        return Storage(address, arguments)
+
+
+def check_storage(folder: StudyFolder, url: str | None) -> None:
+    """Raise UserError where `open_storage` would, without creating tables or a file."""
+    with _opening(folder, url):
+        address, arguments = _arguments(folder, url)
+        engine = sqlalchemy.create_engine(address, **arguments)
+        file = Path(os.devnull)
+        if engine.dialect.name == "sqlite":
+            file = folder.ledger if url is None else Path(engine.url.database or os.devnull)
+        existed = file.exists()
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+            if not existed:
+                file.unlink(missing_ok=True)
+
+
+def let_readers_in(folder: StudyFolder) -> None:
+    """Put the folder's own database into a mode (WAL) in which readers and the writer do not wait for each other."""
+    _set_journal(folder, "WAL")
+
+
+def close_to_one_file(folder: StudyFolder) -> None:
+    """Leave that mode, so that the database is one file that can be copied and read from a folder that is read-only."""
+    _set_journal(folder, "DELETE")
+
+
+def _set_journal(folder: StudyFolder, mode: str) -> None:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder.ledger, timeout=1)) as database:
+        database.execute(f"PRAGMA journal_mode={mode}")  # a file system without it, or a reader now: then it stays
+
+
+def _arguments(folder: StudyFolder, url: str | None) -> tuple[str, dict[str, Any]]:
+    """The URL and the arguments of `create_engine`. A path needs no quoting where it is not part of a URL."""
+    if url is None:
+        path = folder.ledger.absolute()
+        connect = functools.partial(sqlite3.connect, path, timeout=PATIENCE_SECONDS, check_same_thread=False)
+        return "sqlite:///study.db", {"creator": connect}
+    is_sqlite = sqlalchemy.make_url(url).get_backend_name() == "sqlite"
+    return url, {"connect_args": {"timeout": PATIENCE_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+
+
+@contextmanager
+def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{masked(url or str(folder.ledger))}: the ledger cannot be opened: {reason}") from error
