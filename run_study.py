@@ -101,12 +101,14 @@ def _spec(
     from study.recorded import has_begun
     from study.space.resume import resumed, stored
     from study.space.typed import typed
+    from study.storage import check_storage
 
     raw, where = read_space(space)[0] if space else None, _where(space, folder)
-    if study := stored(folder, storage):
-        if resume:
-            return resumed(folder, study, raw, overrides, where), raw or study.space, False
-        if has_begun(folder, storage):
+    if study := stored(folder, storage) if resume else None:
+        return resumed(folder, study, raw, overrides, where), raw or study.space, False
+    if begun := has_begun(folder, storage):
+        check_storage(StudyFolder(folder), storage)
+        if not resume:
             raise UserError(f"{folder}: this study exists; add --resume to continue it, or choose another --name")
     if raw is None:
         raise UserError(f"{folder}: no study to resume there; name a --space")
@@ -114,7 +116,7 @@ def _spec(
     check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-    return typed(spec), raw, True
+    return typed(spec), raw, not begun
 
 
 def _check(spec: StudySpec, where: str) -> None:

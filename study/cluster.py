@@ -19,6 +19,7 @@ from record.errors import UserError
 from study.space.schema import ModelEntry, StudySpec
 
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+SOCKET_PATH = 107  # bytes of a socket's path on Linux
 PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
 
 
@@ -63,6 +64,17 @@ def bypass_proxy() -> None:
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(hosts))
 
 
+def check_sockets() -> None:
+    """Raise UserError where the path of Ray's temporary files is longer than the system allows for sockets."""
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    folder = os.environ.get(name, "/tmp")
+    room = SOCKET_PATH - len("/ray/session_2026-01-31_23-59-59_999999_9999999/sockets/plasma_store")
+    if len(os.fsencode(folder)) > room:
+        raise UserError(
+            f"{name}={folder}: too long for the sockets of Ray; set it to a path of at most {room} characters"
+        )
+
+
 def check_address(address: str | None) -> None:
     """Raise UserError for an address that no study can run at, as far as that is known without Ray."""
     if address is not None and address.startswith("ray://"):
@@ -70,7 +82,9 @@ def check_address(address: str | None) -> None:
             f"--address {address}: the ledger lives where the program runs, so a study cannot run through Ray Client; "
             "start it on a machine of the cluster with --address auto"
         )
-    if address not in (None, "auto", "local"):
+    if address in (None, "local"):
+        check_sockets()
+    elif address != "auto":
         _check_reachable(address)
 
 

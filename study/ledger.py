@@ -107,7 +107,7 @@ class Ledger:
     def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None, fresh: bool = False) -> None:
         """Open or create the record in `folder`; storage: an Optuna URL instead of the folder's study.db.
 
-        fresh: without what the folder's study.db holds, which is nothing.
+        fresh: without what is left of a study that never began.
 
         Raises UserError where it cannot be opened, is another study's, or another run writes it.
         """
@@ -122,9 +122,6 @@ class Ledger:
         self._held = False
         self._lock = lock(self.folder)
         try:
-            if fresh:
-                for ending in ("", "-wal", "-shm"):  # SQLite's
-                    Path(f"{self.folder.ledger}{ending}").unlink(missing_ok=True)
             self.storage = open_storage(self.folder, storage)
             self.identity, self._existing = self._identify(fresh)
             for cell in [*cells(spec), *cells(spec, CONFIRM)]:
@@ -142,7 +139,7 @@ class Ledger:
     def _identify(self, fresh: bool) -> tuple[str, dict[str, str]]:
         """The study's identity, and its Optuna studies: our name -> theirs, which in a shared storage says whose it is."""
         environment = contents.read_environment(self.folder)
-        known = None if fresh else environment.get(IDENTITY)
+        known = None if fresh else environment.get(IDENTITY)  # a new study gets a new one
         summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
         owners = {summary.study_name: summary.user_attrs.get(IDENTITY) for summary in summaries}
         if self.address is not None:
@@ -155,6 +152,10 @@ class Ledger:
                     f"{environment.get('storage') or self.folder.ledger}; leave --storage out"
                 )
             return known or uuid.uuid4().hex, own
+        if fresh:
+            for name in owners:
+                optuna.delete_study(study_name=name, storage=self.storage)
+            return uuid.uuid4().hex, {}
         # An older version wrote none.
         written = next((owner for owner in owners.values() if owner), None)
         if known and written and known != written:

@@ -35,9 +35,11 @@ def read(folder: Path, storage: str | None) -> dict[str, Any] | None:
 
 def has_begun(folder: Path, storage: str | None) -> bool:
     """Whether the study has a trial or a timing, or may have one."""
-    table = StudyFolder(folder).table(TRIALS)
-    if storage is None and not StudyFolder(folder).ledger.exists():
+    table, ledger = StudyFolder(folder).table(TRIALS), StudyFolder(folder).ledger
+    if storage is None and not (ledger.exists() and ledger.stat().st_size):
         return table.exists() and table.read_text(encoding="utf-8", errors="replace").count("\n") > 1
+    if storage is not None and IDENTITY not in contents.read_environment(StudyFolder(folder)):
+        return False
     return _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") != 0
 
 

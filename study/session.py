@@ -40,7 +40,7 @@ class Options:
     address: str | None = None
     storage: str | None = None
     space: Mapping[str, object] = field(default_factory=dict)  # as it was read, before the command line's changes
-    fresh: bool = False  # whatever ledger the folder has holds nothing
+    fresh: bool = False  # what the folder has is left of a study that never began
     needs_gpu: bool = False  # the command line requires a GPU: without one the study must not start
     reuse_workers: bool = True
 

@@ -70,6 +70,29 @@ def test_it_refuses_in_one_line(
         assert call(monkeypatch, capsys, *arguments) == (2, "", message)
 
 
+def test_a_long_folder_for_temporary_files_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sockets have short names, and Ray would end in a traceback."""
+    monkeypatch.setenv("TMPDIR", str(folder / ("long" * 25)))
+    for arguments in (["--dry-run"], []):
+        status, _, message = call(monkeypatch, capsys, *arguments)
+        assert status == 2 and "too long for the sockets of Ray" in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"text, and no database at all" * 9, b"SQLite format 3\0 cut off" * 9])
+def test_a_damaged_ledger_is_named_and_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    ledger = folder / "results" / "tiny" / "study.db"
+    ledger.parent.mkdir(parents=True)
+    ledger.write_bytes(content)
+    for arguments in (["--dry-run"], [], ["--resume"]):
+        status, _, message = call(monkeypatch, capsys, *arguments)
+        assert status == 2 and "study.db: the ledger cannot be opened" in message and message.count("\n") == 1
+    assert ledger.read_bytes() == content
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "words"), AFTER_RAY_STARTS)
 def test_the_run_says_the_same(
