@@ -14,7 +14,7 @@ import numpy as np
 
 from record import yaml_text
 from record.errors import UserError, one_line
-from record.folder import StudyFolder, write_bytes, write_text, write_whole
+from record.folder import SCHEMA, StudyFolder, write_bytes, write_text, write_whole
 
 # Keys of environment.json whose values are mappings, those of the last two to seconds.
 _SECONDS = ("duration_seconds", "expected_seconds")
@@ -64,6 +64,8 @@ def read_environment(folder: StudyFolder) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if not isinstance(content, dict):
         raise ValueError("it is not a mapping")
+    if content.get("schema", SCHEMA) != SCHEMA:  # another version's form is its own
+        return content
     for key in _MAPPINGS:
         if not isinstance(content.get(key) or {}, dict):
             raise ValueError(f"{key} is not a mapping")
