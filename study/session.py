@@ -57,6 +57,7 @@ class Session:
         self.spec, self.options, self.console = spec, options, console
         self.started = time.monotonic()
         self.interruption = Interruption()
+        self.weights: list[str] = []  # what was read as pretrained weights
         self.task = tasks.named(spec.task)
         self.data, self.test, source = self.task.load_data(
             spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
@@ -67,8 +68,9 @@ class Session:
 
     @property
     def summary(self) -> str:
-        """One line: what was read as data, and what a person should know about it; "" where the task says nothing."""
-        return str(self.task.describe(self.data).get("summary", ""))
+        """One line: what was read as data and as weights, and what a person should know about it; "" for nothing."""
+        weights = f"weights: {', '.join(self.weights)}" if self.weights else ""
+        return "; ".join(filter(None, [str(self.task.describe(self.data).get("summary", "")), weights]))
 
     def _check(self, entry: ModelEntry) -> None:
         """Try everything that can stop a model's trials before the first one."""
@@ -77,6 +79,9 @@ class Session:
         first = {name: entry.values(name)[0] for name in entry.names()}
         _, model_options = split_settings(self.spec, first)
         models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
+        if entry.weights != "none":
+            read = models.describe_weights(entry.model, entry.weights, **model_options)
+            self.weights += [read] if read not in self.weights else []
 
 
 class Run:

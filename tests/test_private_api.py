@@ -42,6 +42,7 @@ ENVIRONMENT = {  # variable -> the package that reads it
     "RAY_AIR_NEW_OUTPUT": "ray",
     "RAY_AUTH_MODE": "ray",
     "RAY_DEDUP_LOGS": "ray",
+    "RAY_TMPDIR": "ray",
     "RAY_USAGE_STATS_ENABLED": "ray",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "ray",
     "TUNE_MAX_PENDING_TRIALS_PG": "ray",

@@ -96,6 +96,20 @@ def _refused(task: str, entry: ModelEntry, names: list[str]) -> Iterator[Problem
         for problem in problems:
             name = str(problem.path[0]) if problem.path else varied
             yield Problem(_path(entry, name) if name else (), problem.message)
+    if "batch_size" in names and 1 in entry.values("batch_size") and _has_batch_norm(entry.model, built[0]):
+        yield Problem(
+            _path(entry, "batch_size"), f"must be 2 or more: '{entry.model}' normalises over the batch, got 1"
+        )
+
+
+def _has_batch_norm(model: str, options: dict[str, Any]) -> bool:
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return any(isinstance(part, torch.nn.BatchNorm2d) for part in models.build(model, **options).modules())
+    except Exception:  # it cannot be built, which is said already
+        return False
 
 
 def _unbuildable(model: str, options: dict[str, Any]) -> list[Problem]:

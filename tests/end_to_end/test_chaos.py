@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ import psutil
 import pytest
 import torch
 import yaml
-from conftest import ROOT, Program
+from conftest import Program
+from test_interruptions import recorded_epochs, start, wait_for_epochs
 
 RUNS = 30
 
@@ -57,11 +56,6 @@ def random_space(choose: random.Random) -> dict[str, Any]:
     }
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "run_study.py"), *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
 def victims(driver: psutil.Process, kind: str) -> Iterator[psutil.Process]:
     """The processes of this run of that kind, as the system lists them now."""
     if kind == "driver":
@@ -69,7 +63,7 @@ def victims(driver: psutil.Process, kind: str) -> Iterator[psutil.Process]:
         return
     for child in driver.children(recursive=True):
         try:
-            is_worker = child.cmdline()[:1] and child.cmdline()[0].startswith("ray::")
+            is_worker = child.cmdline()[:1] and child.cmdline()[0].startswith(tuple(f"ray::{name}" for name in ENTRIES))
             if (kind == "worker" and is_worker) or (kind == "raylet" and child.name() == "raylet"):
                 yield child
         except psutil.Error:
@@ -83,7 +77,9 @@ def run_with_kills(folder: Path, choose: random.Random, kills: int) -> int:
     while time.monotonic() < deadline:
         process = start(folder, *arguments)
         if hits < kills:
-            time.sleep(choose.uniform(4, 14))
+            study = folder / "results" / "chaos"
+            wait_for_epochs(process, study, recorded_epochs(study) + choose.choice([0, 1, 1, 1]))
+            time.sleep(choose.uniform(0, 2))
             if process.poll() is None:
                 kind = choose.choice(["driver", "worker", "raylet"])
                 for victim in list(victims(psutil.Process(process.pid), kind))[:1]:
@@ -91,11 +87,9 @@ def run_with_kills(folder: Path, choose: random.Random, kills: int) -> int:
                     hits += 1
         output, _ = process.communicate(timeout=300)
         assert "Traceback" not in output, output
-        if process.returncode == 0 and hits >= kills:
+        if process.returncode == 0:  # perhaps before enough kills had hit
             return hits
-        arguments = ["--name", "chaos", "--resume"] if (folder / "results" / "chaos").exists() else arguments
-        if process.returncode == 0:  # it ended before enough kills had hit
-            return hits
+        arguments = ["--space", "chaos.yaml", "--resume"]
     raise AssertionError("the study did not end")
 
 
@@ -104,7 +98,9 @@ def outcome(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     trials = pd.read_csv(folder / "trials.csv").sort_values("trial").reset_index(drop=True)
     epochs = pd.read_csv(folder / "epochs.csv").sort_values(["trial", "epoch"]).reset_index(drop=True)
     columns = ["trial", "model", "phase", "state", "seed", "lr", "epochs", "val_accuracy", "test_accuracy", "pareto"]
-    return trials[columns], epochs[["trial", "epoch", "val_accuracy", "val_loss", "train_loss", "learning_rate"]]
+    return trials[columns], epochs[
+        ["trial", "epoch", "decision", "val_accuracy", "val_loss", "train_loss", "learning_rate"]
+    ]
 
 
 def weights(folder: Path) -> dict[str, dict[str, Any]]:
@@ -115,7 +111,9 @@ def weights(folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(RUNS))
-def test_kills_change_nothing(tmp_path: Path, run_study: Program, seed: int) -> None:
+def test_kills_change_nothing(
+    tmp_path: Path, run_study: Program, record_property: Callable[[str, object], None], seed: int
+) -> None:
     choose = random.Random(seed)
     space = yaml.safe_dump(random_space(choose))
     calm, wild = tmp_path / "calm", tmp_path / "wild"
@@ -124,7 +122,7 @@ def test_kills_change_nothing(tmp_path: Path, run_study: Program, seed: int) -> 
         (folder / "chaos.yaml").write_text(space)
     undisturbed = run_study("--space", "chaos.yaml", cwd=calm)
     assert undisturbed.returncode == 0, undisturbed.stdout + undisturbed.stderr
-    run_with_kills(wild, choose, kills=choose.choice([1, 2]))
+    record_property("kills", run_with_kills(wild, choose, kills=choose.choice([1, 2])))
     expected, reached = outcome(calm / "results" / "chaos"), outcome(wild / "results" / "chaos")
     pd.testing.assert_frame_equal(reached[0], expected[0])
     pd.testing.assert_frame_equal(reached[1], expected[1])

@@ -13,7 +13,7 @@ import torch
 
 from trainables.data import DataError
 from trainables.data.images import Images
-from trainables.image_classification.loop import learning_rate
+from trainables.image_classification.loop import learning_rate, number_of_batches
 from trainables.image_classification.task import Config, Data, DataOptions, Loop, check_train_size, load_data, profile
 from trainables.training import Diverged
 
@@ -235,3 +235,12 @@ def test_a_profile_counts_parameters_and_flops() -> None:
 def _tiny() -> Data:
     images = Images(np.zeros((8, 8, 8, 3), np.uint8), np.arange(8, dtype=np.int64) % 4)
     return Data(("a", "b", "c", "d"), images, copy.deepcopy(images))
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 4, 32])
+def test_no_batch_holds_a_single_image(batch_size: int) -> None:
+    """Batch normalisation learns nothing from one, and fails where the last layer sees one pixel."""
+    for size in range(2, 100):
+        batches = np.array_split(np.arange(size), number_of_batches(size, batch_size))
+        assert min(map(len, batches)) > 1 and max(map(len, batches)) <= max(batch_size, 3)
+    assert number_of_batches(1, batch_size) == 1 and number_of_batches(5, 1) == 5

@@ -44,6 +44,11 @@ def learning_rate(step: int, config: Config, steps_per_epoch: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
+def number_of_batches(size: int, batch_size: int) -> int:
+    """Into how many batches of nearly equal size the training images are split: none of one image, if that can be."""
+    return max(1, size // 2) if batch_size == 2 else math.ceil(size / batch_size)
+
+
 class Loop:
     """One training: model, optimiser, schedule and epoch, all of which `state_dict` saves.
 
@@ -64,7 +69,7 @@ class Loop:
         self.config, self.data, self.device = config, data, device
         size = config.train_size or len(data.train.labels)
         self.indices = subset(data.train.labels, size, config.seed)
-        self.steps_per_epoch = math.ceil(size / config.batch_size)
+        self.steps_per_epoch = number_of_batches(size, config.batch_size)
         self.accumulation = config.accumulation
         self.eval_batch = EVAL_BATCH
         self.epoch = 0
