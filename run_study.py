@@ -58,25 +58,20 @@ def main(
     if list_spaces:
         _print_spaces()
         return
+    from study.address import storage_of
+
     overrides = Overrides(
         data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, tuple(set_ or ())
     )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
-    from study.address import storage_of
-
     folder = _folder(space, name, results)
     storage = storage_of(StudyFolder(folder), storage)
     spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage)
     _check(spec, _where(space, folder))
     options = {"address": address, "storage": storage, "fresh": fresh, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
-        summary = _rehearse(spec, folder, data_dir, options)
-        _print_dry_run(spec)
-        if summary:
-            print(f"# {summary}")
-        if profile:
-            _print_estimate(spec, folder, data_dir, options)
+        _dry_run(spec, folder, data_dir, options, profile)
         return
     raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
 
@@ -162,15 +157,19 @@ def _run(
     return 0 if concluded else 1
 
 
-def _rehearse(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> str:
-    """Refuse what the run would refuse before it trains; one line about the data."""
+def _dry_run(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any], profile: bool) -> None:
+    """Refuse what the run would refuse before it trains; print the study, its data, and with `profile` its duration."""
     from rich.console import Console
 
     from study.session import Options, Session, rehearse
 
     session = Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))
     rehearse(session)
-    return session.summary
+    _print_dry_run(spec)
+    if session.summary:
+        print(f"# {session.summary}")
+    if profile:
+        _print_estimate(spec, folder, data_dir, options)
 
 
 def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:

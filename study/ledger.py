@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from record import contents
 from record.errors import UserError
 from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
 from study.address import masked
 from study.cells import Cell, cells, directions, distributions
+from study.identity import IDENTITY, identify
 from study.lease import Lease
 from study.space.schema import Scalar, StudySpec
 from study.storage import close_to_one_file, let_readers_in, open_storage
@@ -37,7 +36,6 @@ STATES = {
     TrialState.RUNNING: RUNNING,
 }
 OPTUNA_STATES = {name: state for state, name in STATES.items()}
-IDENTITY = "identity"  # user attribute of every Optuna study, and a key of environment.json
 ROW = "epoch_"  # user attributes epoch_00001, epoch_00002, ... are the rows
 
 
@@ -123,7 +121,7 @@ class Ledger:
         self._lock = lock(self.folder)
         try:
             self.storage = open_storage(self.folder, storage)
-            self.identity, self._existing = self._identify(fresh)
+            self.identity, self._existing = identify(self.folder, self.storage, self.address, fresh)
             for cell in [*cells(spec), *cells(spec, CONFIRM)]:
                 if cell.study_name in self._existing:
                     self._load(cell)
@@ -135,35 +133,6 @@ class Ledger:
         except BaseException:
             os.close(self._lock)
             raise
-
-    def _identify(self, fresh: bool) -> tuple[str, dict[str, str]]:
-        """The study's identity, and its Optuna studies: our name -> theirs, which in a shared storage says whose it is."""
-        environment = contents.read_environment(self.folder)
-        known = None if fresh else environment.get(IDENTITY)  # a new study gets a new one
-        summaries = optuna.get_all_study_summaries(self.storage, include_best_trial=False)
-        owners = {summary.study_name: summary.user_attrs.get(IDENTITY) for summary in summaries}
-        if self.address is not None:
-            mark = f"-{str(known)[:8]}/"  # of one that a driver did not live to sign
-            mine = [name for name, owner in owners.items() if owner == known or (owner is None and mark in name)]
-            own = {name.partition("/")[2]: name for name in mine if known}
-            if known and not own and environment.get("storage") != self.address:
-                raise UserError(
-                    f"--storage {self.address}: holds nothing of this study, whose ledger is "
-                    f"{environment.get('storage') or self.folder.ledger}; leave --storage out"
-                )
-            return known or uuid.uuid4().hex, own
-        if fresh:
-            for name in owners:
-                optuna.delete_study(study_name=name, storage=self.storage)
-            return uuid.uuid4().hex, {}
-        # An older version wrote none.
-        written = next((owner for owner in owners.values() if owner), None)
-        if known and written and known != written:
-            raise UserError(
-                f"{self.folder.ledger}: is the ledger of another study than {self.folder.environment}; restore the one "
-                "that belongs here, or choose another --name"
-            )
-        return known or written or uuid.uuid4().hex, {name: name for name in owners}
 
     def hold(self) -> None:
         """Become the one driver that writes this ledger. Raises UserError where another one does."""

@@ -11,7 +11,8 @@ import sqlalchemy
 from record import contents
 from record.figures import TRIALS
 from record.folder import PROFILE, StudyFolder
-from study.ledger import IDENTITY, Ledger
+from study.identity import IDENTITY
+from study.ledger import Ledger
 
 SPEC = "spec"  # user attribute of the Optuna study of the isolated timings
 
