@@ -17,12 +17,13 @@ from record.errors import UserError, one_line
 from record.folder import StudyFolder
 
 VARIABLE = "VISION_STUDY_STORAGE"  # a whole URL, whose password is used where an address has none
-PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
+PASSWORD = re.compile(r"(://[^:/@\s]*):[^/\s]*@")
+PARAMETER = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&\s]*")
 
 
 def masked(text: str) -> str:
     """The text without the passwords of the URLs in it."""
-    return PASSWORD.sub(r"\1@", text)
+    return PARAMETER.sub(r"\1", PASSWORD.sub(r"\1@", text))
 
 
 def storage_of(folder: StudyFolder, given: str | None) -> str | None:
@@ -34,7 +35,18 @@ def storage_of(folder: StudyFolder, given: str | None) -> str | None:
         url = given or contents.read_environment(folder).get("storage")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder.environment} cannot be read ({one_line(error)}); restore or delete it") from error
-    return None if url is None else _with_password(str(url))
+    return None if url is None else _absolute(_with_password(str(url)))
+
+
+def _absolute(url: str) -> str:
+    """The URL with the whole path of an SQLite file, which must not depend on the current folder."""
+    try:
+        address = sqlalchemy.make_url(url)
+    except ArgumentError:
+        return url  # opening it will say so
+    if address.get_backend_name() != "sqlite" or address.database in (None, "", ":memory:"):
+        return url
+    return address.set(database=str(Path(str(address.database)).absolute())).render_as_string(hide_password=False)
 
 
 def _with_password(url: str) -> str:

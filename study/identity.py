@@ -25,7 +25,7 @@ def identify(folder: StudyFolder, storage: BaseStorage, address: str | None, fre
     summaries = optuna.get_all_study_summaries(storage, include_best_trial=False)
     owners = {summary.study_name: summary.user_attrs.get(IDENTITY) for summary in summaries}
     if address is not None:
-        own = _shared(owners, known)
+        own = _shared(owners, known, older=bool(environment) and not fresh)
         if known and not own and environment.get("storage") != address:
             remembered = environment.get("storage") or folder.ledger
             raise UserError(
@@ -45,10 +45,13 @@ def identify(folder: StudyFolder, storage: BaseStorage, address: str | None, fre
     return known or written or uuid.uuid4().hex, {name: name for name in owners}
 
 
-def _shared(owners: dict[str, str | None], known: str | None) -> dict[str, str]:
-    """Of the Optuna studies of a shared database: ours, by the names after the slash."""
+def _shared(owners: dict[str, str | None], known: str | None, older: bool) -> dict[str, str]:
+    """Of the Optuna studies of a shared database: ours, by the names after the slash.
+
+    older: the study was started by a version that signed nothing and called Optuna's studies by their cells alone.
+    """
     if known is None:
-        return {}
+        return {name: name for name, owner in owners.items() if older and owner is None and "/" not in name}
     mark = f"-{known[:8]}/"  # in the name of one that a driver did not live to sign
     mine = [name for name, owner in owners.items() if owner == known or (owner is None and mark in name)]
     return {name.partition("/")[2]: name for name in mine}

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -61,7 +62,8 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._released.wait(RENEW_SECONDS):
-            if self._read().get("nonce") != self.nonce:  # another driver took it while this one was out of reach
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            self._write()
+            with suppress(Exception):  # of a database that does not answer: the study's own writing will say so
+                if self._read().get("nonce") != self.nonce:  # another driver took it while this one was out of reach
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+                self._write()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -210,8 +210,11 @@ class Ledger:
         cell = Cell(candidate.cell.entry, candidate.cell.factors, CONFIRM)
         study = self.study(cell.study_name)
         searched = distributions(self.spec.models[cell.entry])
-        study.enqueue_trial({name: candidate.params[name] for name in searched})
-        return self._start(cell, study.ask(searched), candidate.params, seed, candidate.name)
+        # Not by Optuna's queue: a call repeated after a lost connection would take the queued values for used.
+        idle, study.sampler = study.sampler, PartialFixedSampler(dict(candidate.params), RandomSampler())
+        proposal = study.ask(searched)
+        study.sampler = idle
+        return self._start(cell, proposal, candidate.params, seed, candidate.name)
 
     def _start(
         self, cell: Cell, proposal: optuna.Trial, params: dict[str, Scalar], seed: int, candidate: str | None = None

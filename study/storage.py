@@ -22,6 +22,8 @@ from record.folder import StudyFolder
 from study.address import masked
 
 PATIENCE_SECONDS = 60.0
+BUSY_SECONDS = 5.0  # SQLite's own patience with a lock, in which it does not hear Ctrl-C
+LASTING_STATES = ("28", "53100")  # SQLSTATE: a wrong password, a full disk
 
 
 class Storage(RDBStorage):
@@ -50,7 +52,7 @@ def _repeated(call: functools.partial[Any], storage: Storage) -> Any:
         try:
             return call()
         except UpdateFinishedTrialError:
-            if is_first:
+            if is_first or call.func.__name__ != "set_trial_state_values":
                 raise
             return True  # the first try went through, only its answer was lost
         except DuplicatedStudyError:
@@ -81,7 +83,8 @@ def will_pass(error: BaseException | None) -> bool:
         if isinstance(error, OperationalError | InterfaceError):
             if isinstance(error.orig, sqlite3.Error):
                 return "locked" in str(error.orig)
-            return True
+            state = str(getattr(error.orig, "sqlstate", None))  # of psycopg's errors
+            return not state.startswith(LASTING_STATES)
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             return True
         error = error.__cause__ or error.__context__
@@ -131,10 +134,10 @@ def _arguments(folder: StudyFolder, url: str | None) -> tuple[str, dict[str, Any
     """The URL and the arguments of `create_engine`. A path needs no quoting where it is not part of a URL."""
     if url is None:
         path = folder.ledger.absolute()
-        connect = functools.partial(sqlite3.connect, path, timeout=PATIENCE_SECONDS, check_same_thread=False)
+        connect = functools.partial(sqlite3.connect, path, timeout=BUSY_SECONDS, check_same_thread=False)
         return "sqlite:///study.db", {"creator": connect}
     is_sqlite = sqlalchemy.make_url(url).get_backend_name() == "sqlite"
-    return url, {"connect_args": {"timeout": PATIENCE_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    return url, {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
 
 
 @contextmanager
@@ -143,4 +146,4 @@ def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
         yield
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
         reason = str(error).splitlines()[0]
-        raise UserError(f"{masked(url or str(folder.ledger))}: the ledger cannot be opened: {reason}") from error
+        raise UserError(masked(f"{url or folder.ledger}: the ledger cannot be opened: {reason}")) from error

@@ -120,6 +120,25 @@ def test_an_edited_study_yaml_is_refused_with_a_shared_ledger_too(tmp_path: Path
         resume.stored(tmp_path / "a", shared)
 
 
+def test_an_older_study_of_a_shared_database_is_adopted(tmp_path: Path, spec: StudySpec, shared: str) -> None:
+    """It signed nothing."""
+    folder = tmp_path / "a"
+    run(folder, spec, None)
+    shutil.move(folder / "study.db", tmp_path / "shared.db")
+    for summary in optuna.get_all_study_summaries(shared):
+        optuna.load_study(study_name=summary.study_name, storage=shared).set_user_attr("identity", None)
+    contents.write_environment(StudyFolder(folder), {"schema": 1})
+    assert len(run(folder, spec, shared).trials) == 2
+
+
+def test_a_relative_address_does_not_depend_on_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert storage_of(StudyFolder(tmp_path), "sqlite:///shared.db") == f"sqlite:///{tmp_path}/shared.db"
+    assert storage_of(StudyFolder(tmp_path), "nosql://x") == "nosql://x"
+
+
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_only_a_study_that_has_begun_blocks_its_name(
     tmp_path: Path, spec: StudySpec, shared: str, is_shared: bool
@@ -174,6 +193,7 @@ def test_the_lease_of_a_dead_driver_is_taken_over(tmp_path: Path, spec: StudySpe
     ("text", "expected"),
     [
         ("postgresql://me:secret@host:5432/db", "postgresql://me@host:5432/db"),
+        ("postgresql://me:se@cr:et@host/db?password=x&a=b", "postgresql://me@host/db?password=&a=b"),
         ("run --storage=mysql://me:p%40ss@host/db --resume", "run --storage=mysql://me@host/db --resume"),
         ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
         ("postgresql://host/db", "postgresql://host/db"),

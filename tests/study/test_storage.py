@@ -125,11 +125,15 @@ def test_a_lost_connection_neither_loses_nor_doubles_anything(tmp_path: Path, sp
             for epoch in (1, 2):
                 ledger.record(trial, row(epoch))
             ledger.finish(trial, "complete", [0.5] * len(spec.objectives))
+        repeat = ledger.repeat(trials[0], 7)
+        ledger.record(repeat, row(1))
         engine.dialect.do_commit = original  # type: ignore[method-assign]
     with Ledger(tmp_path, spec) as ledger:
         ledger.hold()
-        assert [t.name for t in ledger.trials.values()] == [t.name for t in trials]
-        assert [(len(t.rows), t.state) for t in ledger.trials.values()] == [(2, "complete")] * 2
+        assert [t.name for t in ledger.trials.values()] == [*(t.name for t in trials), repeat.name]
+        assert [(len(t.rows), t.state) for t in ledger.in_phase("search")] == [(2, "complete")] * 2
+        [confirmed] = ledger.study(repeat.cell.study_name).get_trials(states=[TrialState.RUNNING])
+        assert {name: trials[0].params[name] for name in confirmed.params} == confirmed.params != {}
         states = [t.state for t in ledger.study(cells(spec)[0].study_name).get_trials(deepcopy=False)]
         assert states.count(TrialState.COMPLETE) == 2 and TrialState.RUNNING not in states
 
