@@ -13,7 +13,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from models.inputs.pixel_depth import FULL, DeepPixels, Range, Values, is_deep, to_8_bit, values
+from models.inputs.pixel_depth import (
+    FULL,
+    DeepPixels,
+    Range,
+    Values,
+    declared_maximum,
+    is_deep,
+    is_deep_colour,
+    join,
+    low_bytes,
+    to_8_bit,
+    values,
+)
 
 Source = Path | bytes
 
@@ -82,7 +94,11 @@ def square_side(source: Source) -> int | None:
 def deep_values(source: Source) -> Values | None:
     """What is known of the values of an image with more than 8 bits per pixel; None for any other."""
     with _open(source) as image:
-        return values(image) if is_deep(image) else None
+        colour = is_deep_colour(image)
+        if not colour and not is_deep(image):
+            return None
+        declared = declared_maximum(image)  # before the pixels, whose reading closes the file
+        return values(_deep_pixels(image, source, colour), declared)
 
 
 def decode(source: Source, side: int, resize: bool = True, pixel_range: Range | None = FULL) -> np.ndarray:
@@ -98,10 +114,14 @@ def decode(source: Source, side: int, resize: bool = True, pixel_range: Range | 
             image.draft(None, (2 * side, 2 * side))
         elif image.size != (side, side):
             raise OtherSize
-        if is_deep(image) and pixel_range is None:
+        colour = is_deep_colour(image)
+        deep = colour or is_deep(image)
+        if deep and pixel_range is None:
             raise DeepPixels
+        if image.mode == "F" and pixel_range == FULL:
+            raise ValueError("float pixels have no fixed range, save it with 8 bits per channel")
         ImageOps.exif_transpose(image, in_place=True)
-        rgb = _to_rgb(image, pixel_range or FULL)
+        rgb = _to_rgb(to_8_bit(_deep_pixels(image, source, colour), pixel_range or FULL) if deep else image)
     return np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.BICUBIC) if resize else rgb)
 
 
@@ -109,14 +129,19 @@ def _open(source: Source) -> Image.Image:
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def _to_rgb(image: Image.Image, pixel_range: Range) -> Image.Image:
-    """8-bit RGB: scales deeper pixels down (PIL would clip them) and puts white under transparent pixels."""
+def _deep_pixels(image: Image.Image, source: Source, colour: bool) -> np.ndarray:
+    """The pixels of an image of more than 8 bits; of one with colours, `image` has the high bytes only."""
+    if not colour:
+        return np.asarray(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    with _open(source) as again:
+        return join(image, low_bytes(again))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """RGB, with white under transparent pixels."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode == "F" and pixel_range == FULL:
-        raise ValueError("float pixels have no fixed range, save it with 8 bits per channel")
-    if is_deep(image):
-        image = to_8_bit(image, pixel_range)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -2,21 +2,31 @@
 
 Many files use fewer bits than they have room for: X-rays of 12 bits in 16, 8 bits in a 32-bit TIFF. Read as full-range
 pixels, they would be black. The range comes from the file if it says more than its room, and from the values otherwise.
+
+Of colours of 16 bits, Pillow reads the high bytes alone. Such a file is read once more, for its low bytes.
 """
 
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 Range = tuple[float, float]  # the values that become 0 and 255
 FULL: Range = (0, 65535)  # of 16 bits; what a study that recorded no range used
 
-_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE = 258, 281  # TIFF tags
+# What Pillow calls pixels of 16 bits per channel in a file -> the name under which it reads their low bytes.
+_LOW_BYTES = {
+    f"{channels};16{order}": f"{channels};16{other}"
+    for channels in ("RGB", "RGBA", "RGBX")
+    for order, other in ("BL", "LB", "NL" if sys.byteorder == "big" else "NB")
+} | {"LA;16B": "RGBA"}  # all four bytes of grey and alpha
+
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _PLANES = 258, 281, 284  # TIFF tags
 
 
 class DeepPixels(Exception):
@@ -37,13 +47,49 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def values(image: Image.Image) -> Values:
-    """Lowest and highest finite value of a deep image, and what the file declares."""
-    declared = _declared_maximum(image)  # before the pixels, whose reading closes the file
-    pixels = np.asarray(image)
+def is_deep_colour(image: Image.Image) -> bool:
+    """Whether the pixels of an image, opened but not read, have several channels of 16 bits.
+
+    Raises ValueError for forms whose low bytes are out of reach, or that Pillow garbles.
+    """
+    if not isinstance(image, ImageFile.ImageFile) or image.format not in ("PNG", "TIFF") or is_deep(image):
+        return False
+    can_be_read = bool(image.tile) and {_form(tile.args)[0] for tile in image.tile} <= _LOW_BYTES.keys()
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return can_be_read
+    bits = max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,)))
+    if bits <= 8 or len(image.getbands()) == 1:
+        return False
+    if not can_be_read or image.tag_v2.get(_PLANES) == 2:
+        raise ValueError(f"{bits} bits per channel in a form that cannot be read; save it as an RGB image in a PNG")
+    return True
+
+
+def low_bytes(image: Image.Image) -> Image.Image:
+    """The low bytes of a deep colour image, which was opened for this; turned as EXIF says."""
+    assert isinstance(image, ImageFile.ImageFile)
+    forms = [_form(tile.args) for tile in image.tile]
+    image.tile = [
+        tile._replace(args=(_LOW_BYTES[form[0]], *form[1:])) for tile, form in zip(image.tile, forms, strict=True)
+    ]
+    ImageOps.exif_transpose(image, in_place=True)
+    if forms[0][0] != "LA;16B":
+        return image
+    _, grey, _, alpha = image.split()
+    return Image.merge("RGBA", (grey, grey, grey, alpha))
+
+
+def join(high: Image.Image, low: Image.Image) -> np.ndarray:
+    """(height, width, channels) uint16, from an image's high and low bytes."""
+    return np.asarray(high, np.uint16) * 256 + np.asarray(low, np.uint16)
+
+
+def values(pixels: np.ndarray, declared: int | None) -> Values:
+    """Lowest and highest finite value of a deep image, alpha left out, and what the file declares."""
+    pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
     finite = pixels[np.isfinite(pixels)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    return Values(image.mode == "F", low, high, declared)
+    return Values(pixels.dtype.kind == "f", low, high, declared)
 
 
 def common_range(images: Iterable[Values]) -> Range:
@@ -70,11 +116,14 @@ def common_range(images: Iterable[Values]) -> Range:
     return (low, high) if low < high else (low, low + 1)
 
 
-def to_8_bit(image: Image.Image, pixel_range: Range) -> Image.Image:
-    """8-bit grey; values outside the range become black or white."""
+def to_8_bit(pixels: np.ndarray, pixel_range: Range) -> Image.Image:
+    """8-bit grey or colours; values outside the range become black or white. Alpha is of 16 full bits."""
     low, high = pixel_range
-    pixels = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=low, posinf=high, neginf=low)
-    return Image.fromarray(np.round((pixels - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8))
+    scaled = np.nan_to_num(pixels.astype(np.float64), nan=low, posinf=high, neginf=low)
+    scaled = np.round((scaled - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    if pixels.shape[2:] == (4,):
+        scaled[..., 3] = pixels[..., 3] >> 8
+    return Image.fromarray(scaled)
 
 
 def _usual_maximum(value: int) -> float:
@@ -83,7 +132,13 @@ def _usual_maximum(value: int) -> float:
     return float(2**usual - 1)
 
 
-def _declared_maximum(image: Image.Image) -> int | None:
+def _form(args: object) -> tuple[str, ...]:
+    """What Pillow calls the pixels in a file, and what it must know besides."""
+    return args if isinstance(args, tuple) else (str(args),)
+
+
+def declared_maximum(image: Image.Image) -> int | None:
+    """The largest value that the file of an image, opened but not read, says it may hold."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         if (largest := image.tag_v2.get(_MAX_SAMPLE_VALUE)) is not None:
             return int(largest[0] if isinstance(largest, tuple) else largest)
@@ -98,7 +153,7 @@ def _declared_maximum(image: Image.Image) -> int | None:
 
 
 def _significant_bits(image: ImageFile.ImageFile) -> int | None:
-    """What the sBIT chunk of a grey PNG says, https://www.w3.org/TR/png-3/#11sBIT"""
+    """What the sBIT chunk of a PNG says, https://www.w3.org/TR/png-3/#11sBIT"""
     file = image.fp
     if file is None:
         return None
@@ -108,7 +163,7 @@ def _significant_bits(image: ImageFile.ImageFile) -> int | None:
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
             if kind == b"sBIT":
-                return file.read(1)[0]
+                return max(file.read(length)[: 3 if length > 2 else 1])  # the channels, without alpha
             if kind in (b"IDAT", b"IEND"):
                 return None
             file.seek(length + 4, 1)  # the content and its checksum

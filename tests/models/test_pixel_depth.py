@@ -95,3 +95,92 @@ def test_a_range_must_be_known_and_16_full_bits_are_the_default() -> None:
 def test_values_that_are_not_numbers_become_black() -> None:
     image = encoded(grey(float("nan"), 0.5, 1.0, dtype="float32"), "TIFF")
     assert decode(image, 3, pixel_range=range_of(image))[0, :, 0].tolist() == [0, 128, 255]
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits per channel, which Pillow cannot write: 2 (grey, alpha), 3 or 4 channels."""
+    height, width, channels = pixels.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+def deep_tiff(pixels: np.ndarray, order: str, packed: bool = False, planes: bool = False) -> bytes:
+    """A TIFF of three channels of 16 bits; order: "<" or ">"; planes: one channel after the other."""
+    height, width, _ = pixels.shape
+    raw = (pixels.transpose(2, 0, 1) if planes else pixels).astype(f"{order}u2").tobytes()
+    parts = [raw[i * len(raw) // 3 : (i + 1) * len(raw) // 3] for i in range(3)] if planes else [raw]
+    parts = [zlib.compress(part) for part in parts] if packed else parts
+    content = struct.pack(f"{order}3H", 16, 16, 16)
+    starts = [8 + len(content) + sum(map(len, parts[:i])) for i in range(len(parts))]
+    content += b"".join(parts)
+    lists = {}
+    for tag, numbers in ((273, starts), (279, [len(part) for part in parts])):
+        lists[tag] = numbers[0] if len(numbers) == 1 else 8 + len(content)
+        content += b"" if len(numbers) == 1 else struct.pack(f"{order}3I", *numbers)
+    tags = [(256, 1, width), (257, 1, height), (258, 3, 8), (259, 1, 8 if packed else 1), (262, 1, 2)]
+    tags += [(273, len(parts), lists[273]), (277, 1, 3), (278, 1, height), (279, len(parts), lists[279])]
+    tags += [(284, 1, 2 if planes else 1)]
+    entries = [struct.pack(f"{order}HHII", tag, 3 if tag == 258 else 4, count, value) for tag, count, value in tags]
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(content))
+    return start + content + struct.pack(f"{order}H", len(tags)) + b"".join(entries) + bytes(4)
+
+
+COLOURS = np.random.default_rng(0).integers(0, 4096, (5, 5, 3), dtype=np.uint16)
+COLOURS[0, 0] = (0, 4000, 300)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        deep_png(COLOURS),
+        deep_png(np.concatenate([COLOURS, np.full((5, 5, 1), 65535, np.uint16)], 2)),
+        deep_tiff(COLOURS, "<"),
+        deep_tiff(COLOURS, ">"),
+        deep_tiff(COLOURS, "<", packed=True),
+        deep_tiff(COLOURS, ">", packed=True),
+    ],
+)
+def test_colours_of_12_bits_in_16_keep_their_values(image: bytes) -> None:
+    """Pillow alone reads their high bytes: all black."""
+    pixels, pixel_range = decode_images([image], ["a"], image_size=5)
+    assert pixel_range == (0, 4095)
+    assert (pixels[0] == np.round(COLOURS * (255 / 4095))).all()
+
+
+def test_full_colours_of_16_bits_use_their_full_range() -> None:
+    full = COLOURS * 16
+    pixels, pixel_range = decode_images([deep_png(full)], ["a"], image_size=5)
+    assert pixel_range == (0, 65535) and (pixels[0] == np.round(full / 257)).all()
+    assert (decode(deep_png(full), 5) == pixels[0]).all()  # as an exported model without a range reads it
+
+
+def test_deep_grey_with_alpha_is_put_on_white() -> None:
+    grey_alpha = np.array([[[1000, 65535], [4000, 0]], [[300, 65535], [4095, 65535]]], np.uint16)
+    pixels, pixel_range = decode_images([deep_png(grey_alpha)], ["a"], image_size=2)
+    assert pixel_range == (0, 4095)
+    assert pixels[0, ..., 1].tolist() == [[62, 255], [19, 255]]
+
+
+def test_deep_colours_turn_as_exif_says() -> None:
+    png = deep_png(COLOURS)
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter to the right
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = b"eXIf" + content
+    turned = png[:33] + struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+    assert (decode(turned, 5) == np.rot90(decode(png, 5), -1)).all()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_planes_that_pillow_garbles_are_refused(packed: bool) -> None:
+    with pytest.raises(
+        DataError, match=r"^b\.tif: .*16 bits per channel in a form that cannot be read; save it as"
+    ) as e:
+        decode_images([deep_png(COLOURS), deep_tiff(COLOURS, "<", packed, planes=True)], ["a", "b.tif"], image_size=5)
+    assert "\n" not in str(e.value)

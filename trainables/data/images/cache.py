@@ -18,7 +18,7 @@ import numpy as np
 from trainables.data import cache
 from trainables.data.images import ImageData, Images
 
-_VERSION = 2  # increment when decoding changes, or old pixels would be returned
+_VERSION = 3  # increment when decoding changes, or old pixels would be returned
 
 
 def cached(
