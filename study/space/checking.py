@@ -96,10 +96,10 @@ def _refused(task: str, entry: ModelEntry, names: list[str]) -> Iterator[Problem
         for problem in problems:
             name = str(problem.path[0]) if problem.path else varied
             yield Problem(_path(entry, name) if name else (), problem.message)
-    if "batch_size" in names and 1 in entry.values("batch_size") and _has_batch_norm(entry.model, built[0]):
-        yield Problem(
-            _path(entry, "batch_size"), f"must be 2 or more: '{entry.model}' normalises over the batch, got 1"
-        )
+    single = [name for name in ("batch_size", "train_size") if name in names and 1 in entry.values(name)]
+    if single and _has_batch_norm(entry.model, built[0]):
+        for name in single:
+            yield Problem(_path(entry, name), f"must be 2 or more: '{entry.model}' normalises over the batch, got 1")
 
 
 def _has_batch_norm(model: str, options: dict[str, Any]) -> bool:

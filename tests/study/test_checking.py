@@ -33,6 +33,10 @@ def refusal(raw: dict) -> str:
             models(resnet18={"search": {"batch_size": [8, 1]}}),
             ["models.resnet18.search.batch_size: must be 2 or more: 'resnet18' normalises over the batch, got 1"],
         ),
+        (
+            models(resnet18={"train_size": 1}),
+            ["models.resnet18.train_size: must be 2 or more: 'resnet18' normalises over the batch, got 1"],
+        ),
         (models(scratch_vit={"lr": "fast"}), ["lr", "number", "'fast'"]),
         (models(scratch_vit={"search": {"lr": {"low": -1, "high": 1}}}), ["lr", "above 0"]),
         (models(scratch_vit={"search": {"train_size": []}}), ["train_size", "choices"]),

@@ -244,3 +244,13 @@ def test_no_batch_holds_a_single_image(batch_size: int) -> None:
         batches = np.array_split(np.arange(size), number_of_batches(size, batch_size))
         assert min(map(len, batches)) > 1 and max(map(len, batches)) <= max(batch_size, 3)
     assert number_of_batches(1, batch_size) == 1 and number_of_batches(5, 1) == 5
+
+
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(4, 4), (3, 2), (7, 3)])
+def test_no_part_of_a_batch_holds_a_single_image_where_batches_are_normalised(
+    batch_size: int, accumulation: int
+) -> None:
+    """The last layers of this model see one pixel per image."""
+    config = Config(epochs=1, batch_size=batch_size, accumulation=accumulation)
+    loop = Loop(config, "resnet18", {"image_size": 32}, "none", _tiny(), torch.device("cpu"))
+    assert math.isfinite(loop.run_epoch()["train_loss"])

@@ -79,6 +79,8 @@ class Loop:
         mean, std = models.normalisation(self.model)
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
         self.image_size = int(options.get("image_size") or models.config_class(model)().image_size)
+        normalises_batches = any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules())
+        self.smallest_part = 2 if normalises_batches else 1  # images; a batch of one cannot be normalised
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.forward: Callable[[Tensor], Tensor] = self.model
         if config.compile:
@@ -162,8 +164,8 @@ class Loop:
         """Leave the gradients of the mean loss in the parameters, computed in `accumulation` parts; returns the loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss = torch.zeros((), device=self.device)
-        parts = min(self.accumulation, len(labels))
-        for part_images, part_labels in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+        parts = min(self.accumulation, max(1, len(labels) // self.smallest_part))
+        for part_images, part_labels in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             logits = self.logits(part_images)
             part_loss = F.cross_entropy(logits, part_labels, label_smoothing=self.config.label_smoothing)
             part_loss = part_loss * (len(part_labels) / len(labels))

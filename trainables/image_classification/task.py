@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from record.tasks import IMAGE_CLASSIFICATION
@@ -16,7 +15,7 @@ from trainables.image_classification.data import (
     model_options,
     shape,
 )
-from trainables.image_classification.loop import Loop
+from trainables.image_classification.loop import Loop, number_of_batches
 from trainables.image_classification.profile import profile
 
 __all__ = [
@@ -27,5 +26,5 @@ __all__ = [
 
 def epoch_seconds(config: Config, figures: Mapping[str, float], train: int, validation: int) -> tuple[float, float]:
     """(training, evaluation) seconds of one epoch, from the isolated figures and the numbers of images."""
-    steps = math.ceil((config.train_size or train) / config.batch_size)
+    steps = number_of_batches(config.train_size or train, config.batch_size)
     return figures["train_step_seconds"] * steps, validation / figures[IMAGE_CLASSIFICATION.speed]
