@@ -26,7 +26,7 @@ from study.cells import Cell, cells, directions, distributions
 from study.identity import IDENTITY, identify
 from study.lease import Lease
 from study.space.schema import Scalar, StudySpec
-from study.storage import close_to_one_file, let_readers_in, open_storage
+from study.storage import close_to_one_file, let_readers_in, open_storage, opening
 from trainables.task import Figures
 
 STATES = {
@@ -121,15 +121,9 @@ class Ledger:
         self._lock = lock(self.folder)
         try:
             self.storage = open_storage(self.folder, storage)
-            self.identity, self._existing = identify(self.folder, self.storage, self.address, fresh)
-            for cell in [*cells(spec), *cells(spec, CONFIRM)]:
-                if cell.study_name in self._existing:
-                    self._load(cell)
-            if PROFILE in self._existing:
-                trials = self.study(PROFILE).get_trials(deepcopy=False)
-                timings = [IsolatedTiming.read(trial.user_attrs) for trial in trials]
-                # One that stands there twice was written again after its first writing had no answer.
-                self.timings += [timing for i, timing in enumerate(timings) if timing not in timings[:i]]
+            with opening(self.folder, storage):
+                self.identity, self._existing = identify(self.folder, self.storage, self.address, fresh)
+                self._load_all()
         except BaseException:
             os.close(self._lock)
             raise
@@ -268,6 +262,18 @@ class Ledger:
         self.timings.append(timing)
 
     # -- loading
+
+    def _load_all(self) -> None:
+        """Read what the ledger holds."""
+        for cell in [*cells(self.spec), *cells(self.spec, CONFIRM)]:
+            if cell.study_name in self._existing:
+                self._load(cell)
+        if PROFILE in self._existing:
+            timings = [
+                IsolatedTiming.read(trial.user_attrs) for trial in self.study(PROFILE).get_trials(deepcopy=False)
+            ]
+            # One that stands there twice was written again after its first writing had no answer.
+            self.timings += [timing for i, timing in enumerate(timings) if timing not in timings[:i]]
 
     def _load(self, cell: Cell) -> None:
         study = self.study(cell.study_name)

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy
 
 from record import contents
+from record.errors import UserError
 from record.figures import TRIALS
 from record.folder import PROFILE, StudyFolder
 from study.identity import IDENTITY
@@ -34,14 +35,31 @@ def read(folder: Path, storage: str | None) -> dict[str, Any] | None:
     return json.loads(text) if isinstance(text, str) else None
 
 
+def check_kept(folder: Path, storage: str | None) -> None:
+    """Raise UserError where a study's ledger was lost: going on would start again and overwrite the tables."""
+    ledger = StudyFolder(folder).ledger
+    if storage is not None or not _has_rows(folder):
+        return
+    lost = not ledger.exists() or not ledger.stat().st_size
+    if lost or _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") == 0:
+        raise UserError(
+            f"{ledger}: holds no trial, but {TRIALS}.csv lists some; restore it from a copy, or choose another --name"
+        )
+
+
 def has_begun(folder: Path, storage: str | None) -> bool:
     """Whether the study has a trial or a timing, or may have one."""
-    table, ledger = StudyFolder(folder).table(TRIALS), StudyFolder(folder).ledger
+    ledger = StudyFolder(folder).ledger
     if storage is None and not (ledger.exists() and ledger.stat().st_size):
-        return table.exists() and table.read_text(encoding="utf-8", errors="replace").count("\n") > 1
+        return _has_rows(folder)
     if storage is not None and IDENTITY not in contents.read_environment(StudyFolder(folder)):
         return False
     return _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") != 0
+
+
+def _has_rows(folder: Path) -> bool:
+    table = StudyFolder(folder).table(TRIALS)
+    return table.exists() and table.read_text(encoding="utf-8", errors="replace").count("\n") > 1
 
 
 def _scalar(folder: Path, storage: str | None, query: str) -> object:
@@ -63,5 +81,5 @@ def _scalar(folder: Path, storage: str | None, query: str) -> object:
                 return connection.execute(sqlalchemy.text(query), values).scalar()
         finally:
             engine.dispose()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError):
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, UnicodeDecodeError):
         return None

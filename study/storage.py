@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -93,14 +93,14 @@ def will_pass(error: BaseException | None) -> bool:
 
 def open_storage(folder: StudyFolder, url: str | None) -> Storage:
     """The Optuna storage of a study folder, or the one at `url`."""
-    with _opening(folder, url):
+    with opening(folder, url):
         address, arguments = _arguments(folder, url)
         return Storage(address, arguments)
 
 
 def check_storage(folder: StudyFolder, url: str | None) -> None:
     """Raise UserError where `open_storage` would, without creating tables or a file."""
-    with _opening(folder, url):
+    with opening(folder, url):
         address, arguments = _arguments(folder, url)
         engine = sqlalchemy.create_engine(address, **arguments)
         file = Path(os.devnull)
@@ -141,9 +141,15 @@ def _arguments(folder: StudyFolder, url: str | None) -> tuple[str, dict[str, Any
 
 
 @contextmanager
-def _opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
+def opening(folder: StudyFolder, url: str | None) -> Iterator[None]:
+    """Around opening and reading a ledger: raises UserError for whatever goes wrong, such as a damaged file."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # SQLAlchemy, the database's driver, or a missing driver: many classes, one meaning
-        reason = str(error).splitlines()[0]
+        cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
+        if url is None and not isinstance(cause, OperationalError):
+            reason += "; restore it from a copy, or choose another --name"
         raise UserError(masked(f"{url or folder.ledger}: the ledger cannot be opened: {reason}")) from error

@@ -38,6 +38,7 @@ class Stored:
 def stored(folder: Path, storage: str | None = None) -> Stored | None:
     """What the folder was run with; None if no study was started there. Raises UserError for files that are damaged."""
     study = StudyFolder(folder)
+    recorded.check_kept(folder, storage)
     ledger = recorded.read(folder, storage)
     if ledger is None and not study.spec.exists():
         return None

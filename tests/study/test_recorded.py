@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from small_space import space
 
 from record import contents
 from record.errors import UserError
+from record.figures import TRIALS
 from record.folder import StudyFolder
 from study import recorded
 from study.ledger import Ledger
@@ -64,3 +66,28 @@ def test_a_study_without_the_record_is_adopted(tmp_path: Path) -> None:
         pass
     stored = resume.stored(tmp_path)
     assert stored is not None and stored.spec == spec.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_a_lost_ledger_does_not_start_the_study_again(tmp_path: Path, spec: StudySpec, content: bytes | None) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.ledger.unlink()
+    if content is not None:
+        folder.ledger.write_bytes(content)
+    folder.table(TRIALS).write_text("trial,state\na-000,finished\n")
+    with pytest.raises(UserError, match=r"study\.db: holds no trial, but trials\.csv lists some; restore it"):
+        resume.stored(tmp_path)
+    assert not folder.ledger.exists() or folder.ledger.read_bytes() == content
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_ledger_with_a_damaged_page_is_one_line_or_whole(tmp_path: Path, spec: StudySpec, seed: int) -> None:
+    ledger = StudyFolder(tmp_path).ledger
+    content = bytearray(ledger.read_bytes())
+    page = random.Random(seed).randrange(1, len(content) // 4096) * 4096
+    content[page : page + 4096] = bytes(4096) if seed % 2 else b"\xff" * 4096
+    ledger.write_bytes(content)
+    try:
+        Ledger(tmp_path, spec).close()
+    except UserError as error:
+        assert "study.db: the ledger cannot be opened: " in str(error) and "\n" not in str(error)
