@@ -12,6 +12,7 @@ from record import contents
 from record.errors import UserError
 from record.figures import TRIALS
 from record.folder import PROFILE, StudyFolder
+from study.address import masked
 from study.identity import IDENTITY
 from study.ledger import Ledger
 
@@ -37,23 +38,30 @@ def read(folder: Path, storage: str | None) -> dict[str, Any] | None:
 
 def check_kept(folder: Path, storage: str | None) -> None:
     """Raise UserError where a study's ledger was lost: going on would start again and overwrite the tables."""
-    ledger = StudyFolder(folder).ledger
-    if storage is not None or not _has_rows(folder):
+    environment, ledger = StudyFolder(folder).environment, StudyFolder(folder).ledger
+    if not _has_rows(folder):
+        return
+    if storage is not None:
+        if not environment.exists():
+            raise UserError(f"{environment}: is lost, which says whose trials {masked(storage)} holds; restore it")
         return
     lost = not ledger.exists() or not ledger.stat().st_size
     if lost or _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") == 0:
         raise UserError(
-            f"{ledger}: holds no trial, but {TRIALS}.csv lists some; restore it from a copy, or choose another --name"
+            f"{ledger}: holds no trial, but {TRIALS}.csv lists some; restore it from a copy, name the --storage that "
+            "holds them, or choose another --name"
         )
 
 
 def has_begun(folder: Path, storage: str | None) -> bool:
     """Whether the study has a trial or a timing, or may have one."""
     ledger = StudyFolder(folder).ledger
-    if storage is None and not (ledger.exists() and ledger.stat().st_size):
+    if storage is None:
+        is_readable = ledger.exists() and ledger.stat().st_size > 0
+    else:
+        is_readable = IDENTITY in contents.read_environment(StudyFolder(folder))
+    if not is_readable:
         return _has_rows(folder)
-    if storage is not None and IDENTITY not in contents.read_environment(StudyFolder(folder)):
-        return False
     return _scalar(folder, storage, "SELECT COUNT(*) FROM trials WHERE 1 = 1") != 0
 
 

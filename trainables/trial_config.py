@@ -30,5 +30,7 @@ class TrialConfig:
     @property
     def origin(self) -> dict[str, object]:
         """What decides the training's course: a checkpoint of another origin is not one of this trial."""
-        names = ("study", "trial", "task", "model", "options", "weights", "training")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "study": self.study, "trial": self.trial, "task": self.task, "model": self.model, "options": self.options,
+            "weights": self.weights, "training": self.training,
+        }  # fmt: skip

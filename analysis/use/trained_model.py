@@ -15,7 +15,7 @@ from analysis.read.candidates import choices, speed, terms
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study
 from analysis.weigh.tradeoff import knee
-from record.contents import read_checkpoint
+from record.contents import read_checkpoint, read_environment
 from record.errors import one_line
 from record.folder import COMPLETE, StudyFolder
 
@@ -71,7 +71,10 @@ def read_state(folder: StudyFolder, trial: str) -> dict[str, Tensor]:
     import torch
 
     path = folder.checkpoint(trial)
-    loop = read_checkpoint(path, partial(torch.load, map_location="cpu", weights_only=True)).loop
+    loop, _, origin = read_checkpoint(path, partial(torch.load, map_location="cpu", weights_only=True))
+    study = read_environment(folder).get("identity", origin.get("study"))
+    if origin and (origin["study"], origin["trial"]) != (study, trial):  # an older version wrote no origin
+        raise StudyError(f"{path} is a checkpoint of another study or trial; restore the one that belongs here")
     if not isinstance(loop.get("model"), dict):
         raise StudyError(f"{path} is not a checkpoint of a training: it has no model; name another trial")
     return loop["model"]

@@ -184,6 +184,22 @@ def test_a_damaged_checkpoint_is_one_line(changed_study, tmp_path):
         export(study, trial, tmp_path / "model")
 
 
+def test_a_checkpoint_of_another_trial_or_study_is_refused(changed_study, tmp_path):
+    """Its accuracy is not the one that the model card would state."""
+    study, _ = changed_study
+    first, second, *_ = (row["trial"] for row in rows_of(study) if row["phase"] == "confirm")
+    checkpoints = study / "checkpoints"
+    own = (checkpoints / f"{first}.pt").read_bytes()
+    shutil.copy(checkpoints / f"{second}.pt", checkpoints / f"{first}.pt")
+    result = run("export", study, "--trial", first, "--to", tmp_path / "model")
+    assert result.returncode == 2 and f"{first}.pt is a checkpoint of another study or trial" in result.stderr
+    (checkpoints / f"{first}.pt").write_bytes(own)
+    environment = study / "environment.json"
+    environment.write_text(environment.read_text().replace('"identity": "', '"identity": "0'))
+    result = run("export", study, "--trial", first, "--to", tmp_path / "model")
+    assert result.returncode == 2 and "of another study or trial" in result.stderr and not (tmp_path / "model").exists()
+
+
 def test_a_study_without_classes_has_no_classifier(changed_study, tmp_path):
     study, _ = changed_study
     environment = json.loads((study / "environment.json").read_text())

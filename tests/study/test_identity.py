@@ -156,6 +156,19 @@ def test_only_a_study_that_has_begun_blocks_its_name(
     assert recorded.has_begun(tmp_path / "a", storage)
 
 
+def test_a_study_whose_environment_is_lost_does_not_begin_again(tmp_path: Path, spec: StudySpec, shared: str) -> None:
+    """Only environment.json says which trials of a shared database are its own."""
+    folder = StudyFolder(tmp_path / "a")
+    run(folder.path, spec, shared)
+    folder.table("trials").write_text("trial\nx-000\n")
+    folder.environment.unlink()
+    assert recorded.has_begun(folder.path, shared)
+    with pytest.raises(UserError, match=r"environment\.json: is lost"):
+        resume.stored(folder.path, shared)
+    with pytest.raises(UserError, match=r"study\.db: holds no trial"):
+        resume.stored(folder.path)
+
+
 def test_a_lost_ledger_is_not_a_study_that_never_began(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text("trial\nx-000\n")
     assert recorded.has_begun(tmp_path, None)
