@@ -42,6 +42,13 @@ models:
 
 TINY_OPTIONS = ("--set", "models.scratch_vit.weight_decay=5e-2")
 
+# Processes that share the tests share the cores: with a thread per core in each, every step would wait for a thread that
+# is not running, ten times as long as it computes.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 settings.register_profile("no deadline", deadline=None)  # timings never decide a test
 settings.load_profile("no deadline")
 

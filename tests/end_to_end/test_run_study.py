@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -207,14 +208,18 @@ def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path, run_st
     assert "results" in one_error(run_study("--space", "digits_compare", cwd=tmp_path))
 
 
+def with_a_diverging_model() -> dict[str, Any]:
+    space: dict[str, Any] = yaml.safe_load(TINY)
+    space |= {"objectives": ["val_accuracy"], "phases": ["search"]}
+    space["models"]["scratch_vit"] |= {"lr": 1e30, "gradient_clip": 0, "warmup_epochs": 0}
+    return space
+
+
 def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goes_on(
     tmp_path: Path, run_study: Program
 ) -> None:
-    """One model diverges by its learning rate; the other one's trials are unharmed. Alone, it is exit status 1."""
-    space = yaml.safe_load(TINY)
-    space |= {"objectives": ["val_accuracy"], "phases": ["search"]}
-    space["models"]["scratch_vit"] |= {"lr": 1e30, "gradient_clip": 0, "warmup_epochs": 0}
-    (tmp_path / "both.yaml").write_text(yaml.safe_dump(space))
+    """One model diverges by its learning rate; the other one's trials are unharmed."""
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(with_a_diverging_model()))
     result = run_study("--space", "both.yaml", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     trials = pd.read_csv(tmp_path / "results" / "both" / "trials.csv")
@@ -223,6 +228,11 @@ def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goe
         ("vit_tome", "complete"): 2,
     }
     assert trials.error.dropna().str.contains("diverged: the .* loss of epoch").all()
+
+
+@pytest.mark.slow
+def test_a_study_whose_trials_all_fail_is_exit_status_1(tmp_path: Path, run_study: Program) -> None:
+    space = with_a_diverging_model()
     del space["models"]["vit_tome"]
     (tmp_path / "one.yaml").write_text(yaml.safe_dump(space))
     assert run_study("--space", "one.yaml", cwd=tmp_path).returncode == 1

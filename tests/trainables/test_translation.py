@@ -100,7 +100,7 @@ def test_it_learns_what_can_be_learnt(data: Data, tmp_path: Path) -> None:
     training = Loop(config, MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
     rows = [training.run_epoch() for _ in range(60)]
     assert rows[-1]["train_loss"] < 0.1 < rows[0]["train_loss"]
-    assert rows[-1]["val_sequence_accuracy"] >= 0.9 and rows[-1]["val_bleu"] > 80  # the sentences are short
+    assert rows[-1]["val_sequence_accuracy"] >= 0.8 and rows[-1]["val_bleu"] > 80  # the sentences are short
     assert rows[-1]["val_perplexity"] == pytest.approx(math.exp(rows[-1]["val_loss"]))
     assert [row["epoch"] for row in rows] == list(range(1, 61))
     assert all("version:" in row["bleu_signature"] for row in rows)
