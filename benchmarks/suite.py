@@ -21,6 +21,7 @@ NAMES = (
     "scale",
     "memory",
     "search_cost",
+    "simulated_answers",
     "contention",
     "translation",
 )

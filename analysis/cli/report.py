@@ -46,7 +46,7 @@ def figures(
 
 @app.command()
 def compare(folders: Folders, format: FormatOption = Format.TEXT) -> None:
-    """Which confirmed candidates differ in test accuracy: tests of each pair, corrected for their number."""
+    """Which confirmed candidates differ in test accuracy from the most accurate one, and what would tell others apart."""
     from analysis.read.study_folder import load
     from analysis.tell.tables import print_frame
     from analysis.weigh.comparison import comparisons
@@ -57,7 +57,7 @@ def compare(folders: Folders, format: FormatOption = Format.TEXT) -> None:
     if pairs.empty:
         print_notes(["fewer than two candidates were confirmed: there is nothing to compare"])
     if format is Format.TEXT:
-        pairs = pairs.drop(columns=["only_first", "only_second", "p"])
+        pairs = pairs.drop(columns="p")
     print_frame(pairs, format)
 
 

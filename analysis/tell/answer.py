@@ -8,7 +8,6 @@ import pandas as pd
 from analysis.read.candidates import choices, front, searched, settings, speed, terms
 from analysis.read.study_folder import Study
 from analysis.tell.wording import count, enumeration, setting, trial_name
-from analysis.weigh.comparison import LEVEL
 from analysis.weigh.statistics import wilson_interval
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate_above
 from record import figures
@@ -108,14 +107,13 @@ def _validation_images(study: Study, row: dict[Any, Any]) -> int:
 
 def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list[str]:
     """What the tests say about the most accurate candidate and all others."""
-    own = pairs[(pairs["first"] == row["trial"]) | (pairs["second"] == row["trial"])]
+    own = pairs[pairs["first"] == row["trial"]]
     if "study" in own:
         own = own[own["study"] == row["study"]]
-    if own.empty or own["p_holm"].isna().all():
-        return ["Whether it differs from the others was not tested: no second seed and no stored predictions."]
-    other = own["second"].where(own["first"] == row["trial"], own["first"])
-    similar = other[~own["differ"]].tolist()
-    better = other[own["differ"] & (own["second"] == row["trial"])].tolist()
+    if own["p_holm"].isna().all():
+        return ["Whether it differs from the others was not tested: that takes two candidates with two seeds each."]
+    similar = own.loc[~own["differ"], "second"].tolist()
+    better = own.loc[own["differ"] & (own["difference"] < 0), "second"].tolist()
     lines = []
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
@@ -123,27 +121,28 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
         lines.append(f"It is more accurate than every other candidate (p = {own['p_holm'].max():.2g} at most).")
     if similar:
         lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy.")
-        closest = own[~own["differ"] & own["images_needed"].notna()].sort_values("images_needed")
-        if len(closest):
-            lines.append(_what_would_decide(study, row, closest.iloc[0]))
+        lines += [_what_would_decide(study, row, own[~own["differ"]])]
     return lines
 
 
-def _what_would_decide(study: Study, row: dict[Any, Any], pair: pd.Series) -> str:
-    other = pair["second"] if pair["first"] == row["trial"] else pair["first"]
-    if pair["p_images"] < LEVEL:
-        return f"More seeds are needed to tell it apart from {other}; more test images would not help."
-    images = float(f"{pair['images_needed']:.2g}")
-    lead = abs(pair["only_first"] - pair["only_second"]) / row["test_images"]
-    return (
-        f"Telling it apart from {other} would take about {images:,.0f} test images instead of {row['test_images']:,} "
-        f"(the two models compared are {terms(study).show_points(lead)} apart)."
-    )
+def _what_would_decide(study: Study, row: dict[Any, Any], similar: pd.DataFrame) -> str:
+    """For the candidate that is the easiest to tell apart."""
+    for needed, unit, having in (
+        ("seeds_needed", "seeds", int(row["seeds"])),
+        ("images_needed", "test images", row.get("test_images")),
+    ):
+        if similar[needed].notna().any():
+            pair = similar.sort_values(needed).iloc[0]
+            number = float(f"{pair[needed]:.2g}")
+            return (
+                f"Telling it apart from {pair['second']} would take about {number:,.0f} {unit} instead of {having:,} "
+                f"({terms(study).show_points(pair['difference'])} lie between them as measured)."
+            )
+    return "The differences are too small, as measured, to say how many seeds or test images would tell them apart."
 
 
 def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: str, pairs: pd.DataFrame) -> str:
-    both = {row["trial"], top["trial"]}
-    pair = pairs[pairs["first"].isin(both) & pairs["second"].isin(both)]
+    pair = pairs[(pairs["first"] == top["trial"]) & (pairs["second"] == row["trial"])]
     if "study" in pair:
         pair = pair[(pair["study"] == row["study"]) & (row["study"] == top["study"])]
     text = _exchange(study, row, top, accuracy)
@@ -151,7 +150,7 @@ def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: s
         return text + " Whether they differ was not tested."
     p = pair["p_holm"].iloc[0]
     if pair["differ"].iloc[0]:
-        return text + f" The difference is significant (p = {p:.2g}, corrected for {count(len(pairs), 'pair')})."
+        return text + f" The difference is significant (p = {p:.2g}, corrected for {count(len(pairs), 'comparison')})."
     return text + f" The two cannot be told apart in accuracy (p = {p:.2g})."
 
 

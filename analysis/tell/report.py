@@ -75,7 +75,7 @@ def _context(study: Study) -> dict[str, Any]:
         "sections": _SECTIONS,
         "parts": _PARTS,
         "candidates": report_tables.candidates(study, findings.intervals),
-        "pairs": report_tables.pairs(pairs),
+        "pairs": report_tables.pairs(pairs, study),
         "trials": report_tables.trials(study),
         "failed": report_tables.failed(study),
         "pruned": report_tables.pruned(study),

@@ -8,7 +8,6 @@ import pandas as pd
 from analysis.read.candidates import choices, front, settings, speed, terms
 from analysis.read.study_folder import Study
 from analysis.tell.wording import trial_name
-from analysis.weigh.comparison import LEVEL
 from analysis.weigh.scaling import SizeScaling
 from analysis.weigh.summary import summary
 from record import figures
@@ -120,22 +119,27 @@ _CANDIDATE_NOTES = (
 )
 
 
-def pairs(compared: pd.DataFrame) -> Table | None:
-    """The pairwise tests of `comparison.comparisons`."""
+def pairs(compared: pd.DataFrame, study: Study) -> Table | None:
+    """The tests of `comparison.comparisons`."""
     if compared.empty or compared["p"].isna().all():
         return None
     verdict = compared["differ"].map({True: "differ", False: "cannot be told apart"})
     frame = compared.drop(columns=["differ", "p"]).assign(verdict=verdict)
-    frame["mcnemar"] = frame["mcnemar"].where(frame["mcnemar"] != "")
-    frame["images_needed"] = frame["images_needed"].where(~compared["differ"] & (compared["p_images"] >= LEVEL)).round()
+    frame[["images_needed", "seeds_needed"]] = frame[["images_needed", "seeds_needed"]].round()
+    frame.insert(
+        list(frame).index("low"),
+        "from_to",
+        [_range(*ends, terms(study).point) for ends in zip(frame.pop("low"), frame.pop("high"), strict=True)],
+    )
     notes = [
-        "The more accurate of each pair stands first. “p images”: McNemar's test on the models of the first seed "
-        "(exact below 25 disagreements, else chi-square with continuity correction); “p seeds”: Welch's test over "
-        "seeds. Candidates differ where both tests say so: “p holm” is the larger p, corrected for all pairs, below 0.05.",
-        "“images needed”: number of test images with which McNemar's test would detect the difference between the two "
-        "models it compared four times out of five; given where it did not and the first of the pair was the better one.",
+        "The first of each pair is the candidate that was most accurate in validation. “from to”: 95 % interval of the "
+        "difference in points, of all rows together. “p holm”: one test over seeds and test images together (crossed "
+        "two-way analysis; Behrens' and Fisher's distribution), corrected for the number of rows.",
+        "“seeds needed”, “images needed”: seeds (with these images) or test images (with these seeds) with which the two "
+        "would be told apart four times out of five; a dash where no number can be given.",
     ]
-    return table(frame, "Which candidates differ", notes)
+    shares = ["difference"] if terms(study).is_share else []
+    return table(frame, "Which candidates differ", notes, shares)
 
 
 def trials(study: Study) -> Table:

@@ -1,13 +1,11 @@
-"""Which confirmed candidates differ: intervals over seeds and test images, pairwise tests, chance to be on the front.
+"""Which confirmed candidates differ: intervals over seeds and test images, tests against the best, chance to be on the front.
 
-Two things make an accuracy uncertain, and each has its test. Other test images: McNemar's test between one trained model
-of each candidate, the one of the first seed (fixed beforehand, so that nothing is picked by its result). Another
-training: Welch's test between the candidates' accuracies over seeds. Candidates are told apart only where both tests
-find a difference: p is the larger of the two, which tests "they differ in both senses" at its level
-(intersection-union; Berger, 1982), and is corrected for the number of pairs (Holm).
+Two things make an accuracy uncertain: other test images and another training. record/crossed.py weighs both in one test
+of all stored predictions. A user asks which candidate is the best, so the most accurate one is compared with each
+other one, and with nothing else: fewer tests are corrected for (Hsu, "Multiple Comparisons", 1996).
 """
 
-from itertools import combinations
+import math
 from typing import Any
 
 import numpy as np
@@ -21,13 +19,12 @@ from analysis.weigh.statistics import (
     bootstrap_accuracies,
     front_probability,
     holm,
-    images_to_tell_apart,
-    mcnemar,
     student_interval,
-    welch,
     wilson_interval,
 )
+from analysis.weigh.tradeoff import most_accurate_above
 from record.contents import read_predictions
+from record.crossed import Floats, differences, examples_needed, seeds_needed
 from record.tasks import Terms
 
 LEVEL = 0.05
@@ -120,47 +117,81 @@ def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
 
 
 def comparisons(study: Study) -> pd.DataFrame:
-    """One row per pair of confirmed candidates of the same study, the more accurate one first.
+    """One row for each confirmed candidate but its study's `first`, which all others are compared with: the most accurate
+    in validation, so that the test split does not choose what it tests.
 
-    `p_images` (McNemar; `mcnemar` names the form: exact or chi-square), `p_seeds` (Welch), `p` the larger of those that
-    could be computed, `p_holm` corrected for the pairs; `differ` whether they are told apart. `images_needed`: test
-    images with which McNemar's test would detect the difference of its two models four times in five; NaN where the
-    first model is not the better one.
+    `difference`: by how much `first` is more accurate than `second` on the test split; `low`, `high`: its interval, all
+    those of a study together with 95 %; `p` is that of record/crossed.py, `p_holm` corrected for the number of rows;
+    `differ` whether the two are told apart. Where they are not: `images_needed`, the test images with which the same seeds
+    would tell them apart four times in five, and `seeds_needed`, the seeds with the same images; NaN where no number would.
     """
-    right, scores = answers_right(study), _scores(study)
-    ranked = sorted(scores, key=lambda key: -np.nan_to_num(scores[key].mean()))
-    pairs = [pair for pair in combinations(ranked, 2) if pair[0][:-1] == pair[1][:-1]]
-    table = pd.DataFrame([_compare(study, *pair, scores, right) for pair in pairs], columns=_columns(study))
-    table = table.astype(dict.fromkeys(("difference", "p_images", "p_seeds", "p", "images_needed"), "float64"))
-    table["p_holm"] = table.groupby("study")["p"].transform(holm) if "study" in table else holm(table["p"])
-    return table.assign(differ=table["p_holm"] < LEVEL)
+    candidates = confirmed(study)
+    groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
+    found = [_against_first(study, str(name), rows) for name, rows in groups if len(rows) > 1]
+    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COMPARED.items()})
+    table = pd.concat(found, ignore_index=True) if found else empty
+    return table if "study" in candidates else table.drop(columns="study")
 
 
-def _columns(study: Study) -> list[str]:
-    tests = ["difference", "only_first", "only_second", "mcnemar", "p_images", "p_seeds", "p", "images_needed"]
-    return [*_identity(study)[:-1], "first", "second", *tests]
+_COMPARED = {
+    "study": "str", "first": "str", "second": "str", "difference": "float64", "low": "float64", "high": "float64",
+    "p": "float64", "p_holm": "float64", "differ": "bool", "images_needed": "float64", "seeds_needed": "float64",
+}  # fmt: skip
 
 
-def _compare(
-    study: Study,
-    first: tuple[str, ...],
-    second: tuple[str, ...],
-    scores: dict[Any, pd.Series],
-    right: dict[Any, Bools],
-) -> dict[str, Any]:
-    a, b = scores[first].dropna(), scores[second].dropna()
-    row: dict[str, Any] = dict(zip(_identity(study)[:-1], first[:-1], strict=True))
-    row |= {"first": first[-1], "second": second[-1], "difference": a.mean() - b.mean(), "mcnemar": ""}
-    row["p_seeds"] = welch(a, b)
-    if first in right and second in right:
-        one, other = right[first][0], right[second][0]
-        test = mcnemar(one, other)
-        row |= {"p_images": test.p, "only_first": test.only_first, "only_second": test.only_second}
-        row["mcnemar"] = test.test
-        disagreement, lead = float((one != other).mean()), float(one.mean() - other.mean())
-        row["images_needed"] = images_to_tell_apart(disagreement, lead) if lead > 0 else np.nan
-    known = [p for p in (row.get("p_images"), row["p_seeds"]) if p is not None and not np.isnan(p)]
-    return row | {"p": max(known, default=np.nan)}
+def _against_first(study: Study, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons of one study."""
+    task = terms(study)
+    best = most_accurate_above(rows, -math.inf, task.validation, task.speed)
+    first = str((best if len(best) else rows.nlargest(1, task.validation))["trial"].iloc[0])
+    scores, binomial = _scores_by_seed(study, name, rows)
+    compared = differences(scores, first)
+    level = LEVEL / max(1, len(compared))
+    lines: list[dict[str, Any]] = []
+    for second in rows["trial"]:
+        if second == first:
+            continue
+        line = {"study": name, "first": first, "second": second}
+        if second in compared:
+            measured = compared[second]
+            if binomial:
+                measured = measured._replace(over_examples=binomial[first] + binomial[second])
+            half = measured.half_width(level)
+            line |= {"difference": measured.mean, "low": measured.mean - half, "high": measured.mean + half}
+            line |= {"p": measured.p, "images_needed": examples_needed(measured, level)}
+            line |= {"seeds_needed": seeds_needed(measured, level)}
+        lines.append(line)
+    table = pd.DataFrame(lines, columns=list(_COMPARED))
+    table["p_holm"] = holm(table["p"])
+    table["differ"] = table["p_holm"] < LEVEL
+    table.loc[table["differ"], ["images_needed", "seeds_needed"]] = np.nan
+    return table.astype(_COMPARED)
+
+
+def _scores_by_seed(
+    study: Study, name: str, rows: pd.DataFrame
+) -> tuple[dict[str, dict[int, Floats]], dict[str, float]]:
+    """(candidate -> seed -> scores of the test examples; {}). Where predictions are missing, the scores are means over
+    the test split, and the second is what the split adds to each one's variance: p (1 - p) / images, as if the
+    models erred independently."""
+    task, runs = terms(study), confirm_runs(study)
+    runs = (
+        runs[(runs["study"] == name) & runs[task.tested].notna()]
+        if "study" in runs
+        else runs[runs[task.tested].notna()]
+    )
+    seeds = {str(candidate): own["seed"].tolist() for candidate, own in runs.groupby("candidate", sort=False)}
+    right = {key[-1]: value for key, value in answers_right(study).items() if key[:-1] in ((), (name,))}
+    if right.keys() >= seeds.keys():
+        return {c: dict(zip(own, right[c].astype(float), strict=True)) for c, own in seeds.items()}, {}
+    means = {
+        str(candidate): {int(seed): np.array([score]) for seed, score in own.itertuples(index=False)}
+        for candidate, own in runs.groupby("candidate", sort=False)[["seed", task.tested]]
+    }
+    if not task.is_share or f"test_{task.examples}" not in rows:
+        return means, {}
+    binomial = rows[task.tested] * (1 - rows[task.tested]) / rows[f"test_{task.examples}"]
+    return means, dict(zip(rows["trial"], binomial.fillna(0.0), strict=True))
 
 
 def _identity(study: Study) -> list[str]:

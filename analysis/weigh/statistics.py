@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-EXACT_BELOW = 25  # disagreements: with more, the chi-square approximation is within rounding of the exact test
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -15,15 +14,6 @@ Floats = npt.NDArray[np.float64]
 class Interval(NamedTuple):
     low: float
     high: float
-
-
-class McNemar(NamedTuple):
-    """`only_first` items only the first model got right, `only_second` only the second; `test`: exact or chi-square."""
-
-    p: float
-    only_first: int
-    only_second: int
-    test: str
 
 
 def student_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Interval:
@@ -70,35 +60,6 @@ def accuracy_interval(accuracies: npt.ArrayLike, images: int, confidence: float 
     return Interval(max(0.0, float(mean - half)), min(1.0, float(mean + half)))
 
 
-def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
-    """Whether two models err equally often on the same items; arguments (n,): whether each item was classified correctly.
-
-    Two-sided: exact (binomial) for fewer than `EXACT_BELOW` disagreements, else chi-square with continuity correction
-    (McNemar, Psychometrika 1947; Edwards, 1948).
-    """
-    first, second = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
-    if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(f"two models must be compared on the same items: got shapes {first.shape} and {second.shape}")
-    b, c = int((first & ~second).sum()), int((second & ~first).sum())
-    if b + c < EXACT_BELOW:
-        return McNemar(min(1.0, float(2 * stats.binom.cdf(min(b, c), b + c, 0.5))), b, c, "exact")
-    statistic = max(abs(b - c) - 1, 0) ** 2 / (b + c)
-    return McNemar(float(stats.chi2.sf(statistic, 1)), b, c, "chi-square")
-
-
-def welch(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Two-sided p of equal means over seeds, with unequal variances (Welch, 1947); NaN if either has fewer than two.
-
-    Seeds that all gave the same value leave no variance: then p is 1 for equal means, else 0.
-    """
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    if min(a.size, b.size) < 2:
-        return float("nan")
-    if np.ptp(a) == 0 and np.ptp(b) == 0:
-        return float(a[0] == b[0])
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
-
-
 def holm(p_values: npt.ArrayLike) -> Floats:
     """p-values (n,) corrected for n tests, in the same order (Holm, 1979); a NaN stays NaN and does not count as a test."""
     p = np.asarray(p_values, dtype=float)
@@ -137,15 +98,3 @@ def front_probability(accuracies: npt.ArrayLike, speeds: npt.ArrayLike) -> Float
         at_least = drawn[:, [rival]] >= drawn
         beaten |= (at_least & (speed[rival] > speed)) | (better & (speed[rival] >= speed))
     return (~beaten).mean(axis=0)
-
-
-def images_to_tell_apart(disagreement: float, difference: float, power: float = 0.8, level: float = 0.05) -> float:
-    """Test images that McNemar's test needs to detect a `difference` in accuracy of models that disagree on that share.
-
-    Connor, "Sample size for testing differences in proportions for the paired-sample design", Biometrics 1987.
-    """
-    if difference == 0:
-        return float("inf")
-    z_level, z_power = stats.norm.ppf(1 - level / 2), stats.norm.ppf(power)
-    gap = max(disagreement - difference**2, 0.0)
-    return float((z_level * np.sqrt(disagreement) + z_power * np.sqrt(gap)) ** 2 / difference**2)

@@ -169,7 +169,7 @@ def test_report_and_figures_say_where_they_are(ask, folder: Path, tmp_path: Path
     assert all(Path(line).exists() for line in out.splitlines())
 
 
-def test_compare_lists_every_pair(ask, folder: Path, tmp_path: Path) -> None:
+def test_compare_lists_each_other_candidate(ask, folder: Path, tmp_path: Path) -> None:
     status, out, _ = ask("compare", confirmed_study(tmp_path / "confirmed"), "--format", "json")
     assert status == 0
     assert [row["differ"] for row in json.loads(out)].count(False) == 1

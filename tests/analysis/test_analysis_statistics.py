@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -17,10 +16,7 @@ from analysis.weigh.statistics import (
     bootstrap_accuracies,
     front_probability,
     holm,
-    images_to_tell_apart,
-    mcnemar,
     student_interval,
-    welch,
     wilson_interval,
 )
 from record.pareto import pareto_mask
@@ -50,7 +46,6 @@ def test_wilson_interval_agrees_with_statsmodels(counted: tuple[int, int]) -> No
 def test_nothing_measured_says_nothing() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
     assert all(math.isnan(bound) for bound in (*student_interval([0.9]), *accuracy_interval([0.9], 100)))
-    assert math.isnan(welch([0.9], [0.8, 0.7]))
     assert holm([]).size == 0
     with pytest.raises(ValueError, match="between 0 and total=10"):
         wilson_interval(11, 10)
@@ -77,32 +72,6 @@ def test_interval_over_seeds_and_images_covers_as_often_as_it_says() -> None:
     assert 0.94 < covered / 2000 < 1
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 5))
-def test_mcnemar_agrees_with_statsmodels(only_first: int, only_second: int, both: int) -> None:
-    first = [True] * only_first + [False] * only_second + [True] * both
-    second = [False] * only_first + [True] * only_second + [True] * both
-    result = mcnemar(first, second)
-    exact = only_first + only_second < 25
-    assert result.test == ("exact" if exact else "chi-square")
-    assert (result.only_first, result.only_second) == (only_first, only_second)
-    if not exact and only_first == only_second:
-        assert result.p == 1  # the correction for continuity must not make equal counts differ
-    else:
-        reference = reference_mcnemar([[both, only_first], [only_second, 0]], exact=exact, correction=True)
-        assert result.p == pytest.approx(reference.pvalue, **EXACT)
-
-
-def test_mcnemar_by_hand() -> None:
-    # 1 against 9 disagreements: 2 x (C(10, 0) + C(10, 1)) / 2^10 = 22 / 1024
-    right = np.ones(20, dtype=bool)
-    first, second = right.copy(), right.copy()
-    first[:9], second[9] = False, False
-    assert mcnemar(first, second).p == pytest.approx(22 / 1024, **EXACT)
-    with pytest.raises(ValueError, match="same items"):
-        mcnemar([True], [True, False])
-
-
 @settings(deadline=None, max_examples=10)  # statsmodels collects garbage at each call: half a second in a large process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
@@ -110,13 +79,6 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
     with_gap = holm([*p_values, math.nan])
     assert with_gap[:-1] == pytest.approx(holm(p_values), **EXACT)
     assert math.isnan(with_gap[-1])
-
-
-def test_welch_agrees_with_scipy() -> None:
-    a, b = [0.90, 0.92, 0.94], [0.85, 0.86, 0.90]
-    assert welch(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue, **EXACT)
-    assert welch([0.9, 0.9], [0.9, 0.9]) == 1
-    assert welch([0.9, 0.9], [0.8, 0.8]) == 0
 
 
 @settings(deadline=None, max_examples=25)
@@ -139,29 +101,3 @@ def test_bootstrap_spreads_as_seeds_and_images_do() -> None:
     assert drawn[:, 0].mean() == pytest.approx(accuracies.mean(), abs=0.002)
     assert drawn[:, 0].var() == pytest.approx(accuracies.var() / 20 + of_images, rel=0.15)
     assert drawn[:, 1].var() == pytest.approx(right[0].var() / 500, rel=0.15)  # one seed: images alone
-
-
-def test_images_to_tell_apart_by_hand() -> None:
-    # Disagreement 0.1, difference 0.02: (1.95996 sqrt(0.1) + 0.84162 sqrt(0.1 - 0.0004))^2 / 0.0004
-    expected = (1.959963984540054 * math.sqrt(0.1) + 0.8416212335729143 * math.sqrt(0.0996)) ** 2 / 0.0004
-    assert images_to_tell_apart(0.1, 0.02) == pytest.approx(expected, **{"rel": 1e-9})
-    assert images_to_tell_apart(0.1, 0.0) == math.inf
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.integers(1, 60), st.integers(0, 59), st.integers(0, 300))
-def test_more_images_are_needed_wherever_those_at_hand_show_nothing(gap: int, second: int, more: int) -> None:
-    first = second + gap
-    kinds = np.repeat(
-        [0, 1, 2], [first + second + more, first, second]
-    )  # the models agree on half of the images or more
-    if mcnemar(kinds != 2, kinds != 1).p >= 0.05:
-        assert images_to_tell_apart((first + second) / len(kinds), gap / len(kinds)) > len(kinds)
-
-
-def test_that_many_images_find_the_difference_four_times_in_five() -> None:
-    images = round(images_to_tell_apart(0.2, 0.05))
-    random = np.random.default_rng(0)
-    kinds = random.choice(3, size=(1000, images), p=[0.8, 0.125, 0.075])
-    detected = [mcnemar(row != 2, row != 1).p < 0.05 for row in kinds]
-    assert np.mean(detected) == pytest.approx(0.8, abs=0.05)
