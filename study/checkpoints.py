@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from record.folder import COMPLETE, FAILED, PREVIOUS, PRUNED, SEARCH
+from study.candidates import candidates
 from study.ledger import Ledger
-from study.proposals import candidates
 
 
 def remove_unneeded(ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ trials that share the hardware cannot contaminate it.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -129,3 +129,17 @@ def trial_costs(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, floa
     epochs = len(trial.rows) or trial.epochs
     training, evaluation = task.epoch_seconds(config, costs, data.train, data.validation)
     return costs | {"train_seconds": training * epochs, "eval_seconds": evaluation * epochs}
+
+
+def gains(ledger: Ledger, trial: Trial, data: DataFacts) -> tuple[float, ...] | None:
+    """What the trial's whole budget gains in the objectives that are timed alone, each such that more is better.
+
+    () where the study has no such objective, None where its entry was not timed.
+    """
+    names = [name for name in ledger.spec.objectives if figures.BY_NAME[name].alone]
+    costs = trial_costs(ledger, replace(trial, rows=[]), data) if names else {}
+    if names and not costs:
+        return None
+    return tuple(
+        costs[name] if more else -costs[name] for name, more in zip(names, figures.maximise(names), strict=True)
+    )

@@ -34,18 +34,21 @@ class Dispatcher:
         ledger: Ledger,
         proposals: Proposals,
         values: Callable[[Trial], list[float]],
+        gains: early_stopping.Gains,
         on_change: Callable[[Trial], None],
         timeout: Callable[[Trial], float],
         slots: int,
         deadline: float | None = None,
     ) -> None:
-        """values: the objective values of a complete trial. on_change: told of each trial that starts, gets a row or ends.
+        """values: the objective values of a complete trial. gains: as early stopping needs them. on_change: told of each
+        trial that starts, gets a row or ends.
 
         timeout: the seconds without a new epoch after which a trial counts as hung. slots: the trials that the cluster
         can run at once. deadline: the time.monotonic() at which running trials are interrupted.
         """
         self.ledger, self.proposals, self.slots = ledger, proposals, slots
-        self.values, self.on_change, self.timeout, self.deadline = values, on_change, timeout, deadline
+        self.values, self.gains, self.on_change = values, gains, on_change
+        self.timeout, self.deadline = timeout, deadline
         self.handed_out: dict[str, float] = {}  # name -> time.monotonic() of its last sign of life
         self.again: deque[Trial] = deque()  # their workers died
 
@@ -106,7 +109,7 @@ class Dispatcher:
         rule, metric = self.ledger.spec.early_stopping, self.ledger.spec.terms.validation
         if rule is None or number(row, "epoch") <= len(trial.rows):
             return {}
-        decision = early_stopping.decide(trial, row, self.ledger.trials.values(), rule, metric)
+        decision = early_stopping.decide(trial, row, self.ledger.trials.values(), rule, metric, self.gains)
         return {} if decision is None else {"decision": decision}
 
     def _out_of_time(self, seconds: float) -> bool:

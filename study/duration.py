@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from record.folder import CONFIRM, SEARCH
+from study.candidates import room
 from study.cells import Cell, cells
 from study.costs import DataFacts, grid, trial_costs
 from study.ledger import Ledger, Trial
@@ -23,7 +24,7 @@ def expected_seconds(ledger: Ledger, data: DataFacts, used_share: float) -> dict
     """
     spec = ledger.spec
     means = [_mean_trial_seconds(ledger, cell.entry, data) for cell in cells(spec)]
-    repeats = spec.confirm.seeds * spec.confirm.candidates
+    repeats = spec.confirm.seeds * room(spec)
     busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
     return {phase: round(total / used_share, 1) for phase, total in busy.items() if phase in spec.phases}
 

@@ -1,19 +1,24 @@
-"""Early stopping within a stratum. A decision is recorded with the row that it was made at, so a resumed study keeps it.
+"""Early stopping. A decision is recorded with the row that it was made at, so a resumed study keeps it.
 
 This is asynchronous successive halving (arXiv 1810.05934) in its stopping form: at the epochs `grace_epochs` x
 `reduction_factor`^k a trial goes on only if it is among the best 1/`reduction_factor` of the trials that have reached
-that epoch so far. A stratum is one model entry with one train size: a trial is not compared with trials that learn from
-other data or start from other weights.
+that epoch so far and may replace it: those of the same model entry and train size, which learn from the same data and
+start from the same weights, that are at least as good in every objective that does not depend on learning. A trial that
+merges more tokens is fast and less accurate; raced against slower ones it would always lose, and with it the other end
+of the front. (Schmucker et al. sort by dominance for the same reason, arXiv 2106.12639.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from record.folder import SEARCH
 from study.ledger import Trial, number
 from study.space.schema import EarlyStopping
 from trainables.task import Figures
+
+# What a trial gains in the objectives that do not depend on what it learns, such as its speed; None where it was not timed.
+Gains = Callable[[Trial], tuple[float, ...] | None]
 
 CONTINUE, STOP = "continue", "stop"  # a row's `decision`
 
@@ -35,7 +40,9 @@ def is_out(value: float, peers: Sequence[float], reduction_factor: int) -> bool:
     return survivors >= 1 and sum(peer > value for peer in peers) >= survivors
 
 
-def decide(trial: Trial, row: Figures, trials: Iterable[Trial], rule: EarlyStopping, metric: str) -> str | None:
+def decide(
+    trial: Trial, row: Figures, trials: Iterable[Trial], rule: EarlyStopping, metric: str, gains: Gains
+) -> str | None:
     """CONTINUE or STOP for a trial whose next row this is; None where the trial is not compared after this epoch.
 
     The decision depends on which trials have come so far, so it is recorded with the row and never made again.
@@ -43,13 +50,18 @@ def decide(trial: Trial, row: Figures, trials: Iterable[Trial], rule: EarlyStopp
     epoch = int(number(row, "epoch"))
     if trial.cell.phase != SEARCH or epoch >= trial.epochs or not is_rung(epoch, rule):
         return None
-    peers = [
-        number(peer.rows[epoch - 1], metric)
-        for peer in trials
-        if peer is not trial and stratum(peer) == stratum(trial) and len(peer.rows) >= epoch
-    ]
+    reached = (peer for peer in trials if peer is not trial and len(peer.rows) >= epoch)
+    peers = [number(peer.rows[epoch - 1], metric) for peer in reached if may_replace(peer, trial, gains)]
     return STOP if is_out(number(row, metric), peers, rule.reduction_factor) else CONTINUE
 
 
-def stratum(trial: Trial) -> tuple[object, ...]:
-    return trial.cell.phase, trial.cell.entry, trial.params.get("train_size")
+def may_replace(peer: Trial, trial: Trial, gains: Gains) -> bool:
+    """Whether whoever wants the trial's speed could as well take the peer, if that is more accurate."""
+    if (peer.cell.phase, peer.cell.entry) != (trial.cell.phase, trial.cell.entry):
+        return False
+    if peer.params.get("train_size") != trial.params.get("train_size"):
+        return False
+    theirs, own = gains(peer), gains(trial)
+    if theirs is None or own is None:
+        return peer.cell == trial.cell
+    return all(their >= mine for their, mine in zip(theirs, own, strict=True))

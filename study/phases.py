@@ -14,12 +14,13 @@ from rich.console import Console
 from record import contents
 from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
-from study import checkpoints, cluster, duration, tables
+from study import checkpoints, cluster, costs, duration, tables
+from study.candidates import candidates
 from study.cells import cells
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
 from study.ledger import IsolatedTiming, Ledger, Trial, number
-from study.proposals import ConfirmProposals, Proposals, SearchProposals, candidates
+from study.proposals import ConfirmProposals, Proposals, SearchProposals
 from study.session import Options, Run, Session, opened, unwritable
 from study.space.schema import Scalar, StudySpec, seconds
 from study.stopwatch import time_alone
@@ -179,6 +180,13 @@ def _train(run: Run, phase: str, proposals: Proposals, total: int, deadline: flo
         figures = trial.last | trial_costs(ledger, trial, run.facts)
         return [float(number(figures, objective)) for objective in run.spec.objectives]
 
+    known: dict[str, tuple[float, ...] | None] = {}  # by trial: timings do not change while a phase runs
+
+    def gains(trial: Trial) -> tuple[float, ...] | None:
+        if trial.name not in known:
+            known[trial.name] = costs.gains(ledger, trial, run.facts)
+        return known[trial.name]
+
     with View(run.console, ledger, phase, total) as view:
 
         def changed(trial: Trial) -> None:
@@ -188,7 +196,7 @@ def _train(run: Run, phase: str, proposals: Proposals, total: int, deadline: flo
             run.refresh_tables()
 
         timeout = partial(duration.trial_timeout, ledger, data=run.facts)
-        dispatcher = Dispatcher(ledger, proposals, values, changed, timeout, cluster.slots(run.spec), deadline)
+        dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, cluster.slots(run.spec), deadline)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
     checkpoints.remove_unneeded(ledger)  # of workers that saved while they stopped
     run.write_tables()

@@ -6,15 +6,12 @@ import time
 from collections import deque
 from typing import Protocol
 
-import numpy as np
 from optuna.samplers import BaseSampler
 
-from record import figures
 from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
-from record.pareto import pareto_mask
 from study import search
 from study.cells import Cell, cells
-from study.ledger import Ledger, Trial, number
+from study.ledger import Ledger, Trial
 from study.search import Problem
 
 
@@ -92,33 +89,3 @@ class ConfirmProposals:
         if self.interrupted:
             return self.interrupted.popleft()
         return self.ledger.repeat(*self.wanted.popleft()) if self.wanted else None
-
-
-def front(ledger: Ledger, trials: list[Trial]) -> list[Trial]:
-    """The complete trials that no other one dominates."""
-    maximise = figures.maximise(ledger.spec.objectives)
-    mask = pareto_mask(np.array([trial.values for trial in trials], dtype=float), maximise)
-    return [trial for trial, on_front in zip(trials, mask, strict=True) if on_front]
-
-
-def best_of_each_model(trials: list[Trial], metric: str) -> list[Trial]:
-    """The trial of each model entry with the highest `metric`."""
-    best: dict[str, Trial] = {}
-    for trial in trials:
-        other = best.get(trial.cell.entry)
-        if other is None or number(trial.last, metric) > number(other.last, metric):
-            best[trial.cell.entry] = trial
-    return list(best.values())
-
-
-def candidates(ledger: Ledger) -> list[Trial]:
-    """What the confirm phase trains again: each model's best, then the front, evenly over its quality."""
-    complete = ledger.in_phase(SEARCH, COMPLETE)
-    if not complete:
-        return []
-    metric = ledger.spec.terms.validation
-    best = best_of_each_model(complete, metric)
-    others = sorted((t for t in front(ledger, complete) if t not in best), key=lambda t: number(t.last, metric))
-    room = min(len(others), max(0, ledger.spec.confirm.candidates - len(best)))
-    spread: list[int] = np.linspace(len(others) - 1, 0, room).round().astype(int).tolist() if room else []
-    return best + [others[i] for i in spread]

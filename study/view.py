@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from record.folder import COMPLETE, FAILED, PRUNED, RUNNING
+from study.candidates import best_of_each, front
 from study.costs import setting_costs
 from study.ledger import Ledger, Trial
-from study.proposals import best_of_each_model, front
 from study.space.schema import Scalar
 
 
@@ -63,7 +63,7 @@ class View:
         unit = speed.removeprefix("inference_").replace("_per_second", "/s")
         table = Table("model", self.metric, "best trial", "settings", f"{unit} alone", "on the front")
         on_front = Counter(trial.cell.entry for trial in front(self.ledger, complete)) if complete else Counter()
-        for trial in best_of_each_model(complete, self.metric):
+        for trial in best_of_each(complete, self.metric, lambda trial: trial.cell.entry):
             entry = trial.cell.entry
             costs = setting_costs(self.ledger, entry, self.ledger.settings(trial), self.phase)
             table.add_row(

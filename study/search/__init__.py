@@ -43,6 +43,7 @@ class Problem:
     directions: tuple[StudyDirection, ...]  # by objective
     trials: int  # the budget of the cell
     number: int  # of trials that the cell has already
+    study_seed: int  # the same for all cells
     cell_seed: int  # the same for all trials of the cell
     trial_seed: int  # another for each trial
 
@@ -55,6 +56,7 @@ class Problem:
             tuple(directions(spec)),
             spec.trials,
             number,
+            spec.seed,
             _seed(*seeds),
             _seed(*seeds, number),
         )

@@ -1,15 +1,19 @@
-"""The default: Optuna's tree-structured Parzen estimator, with a random start that fits small budgets."""
+"""The default: points that fill the space, the same for all cells, then Optuna's tree-structured Parzen estimator.
+
+On simulated studies of four models (two surfaces, 40 repeats) the first ten by TPE's own random start were worse at five trials
+a cell (hypervolume 1.156 and 1.136 against 1.164 and 1.145) and no better at twelve.
+"""
 
 from __future__ import annotations
 
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 
-from study.search import Problem
+from study.search import Problem, space_filling
 
-MAX_STARTUP_TRIALS = 10
+FILLING_TRIALS = 10  # of a cell: fewer than TPE needs to learn from
 
 
-def build(problem: Problem) -> TPESampler:
-    """The first half of a cell's trials (10 at most) is random: TPE needs something to learn from."""
-    startup = min(MAX_STARTUP_TRIALS, max(1, problem.trials // 2))
-    return TPESampler(multivariate=True, n_startup_trials=startup, seed=problem.trial_seed)
+def build(problem: Problem) -> BaseSampler:
+    if problem.number < FILLING_TRIALS:
+        return space_filling.build(problem)
+    return TPESampler(multivariate=True, n_startup_trials=1, seed=problem.trial_seed)

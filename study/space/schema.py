@@ -184,7 +184,7 @@ class Sampler(Open):
 
 
 class EarlyStopping(Strict):
-    """Successive halving inside a stratum; see study/early_stopping.py."""
+    """Successive halving among trials that may replace each other; see study/early_stopping.py."""
 
     grace_epochs: Whole = Field(2, ge=1, le=MAX_COUNT, description="epochs before a trial may be stopped")
     reduction_factor: Whole = Field(
@@ -196,8 +196,12 @@ class Confirm(Strict):
     """The confirm phase: the best trials are trained again and evaluated on the test split."""
 
     seeds: Whole = Field(3, ge=1, le=MAX_REPEATS, description="trainings per candidate, each with another seed")
-    candidates: Whole = Field(
-        8, ge=1, le=MAX_REPEATS, description="maximum number of candidates; each model's best trial is always one"
+    candidates: Whole | None = Field(
+        None,
+        ge=1,
+        le=MAX_REPEATS,
+        description="maximum number of candidates: each model's best trial (always), each cell's, then the front; "
+        "null: one a cell and 4 more",
     )
 
 
@@ -218,7 +222,9 @@ class StudySpec(Strict):
     phases: list[Phase] = Field(PHASES, min_length=1, description="phases to run")
     trials: Whole = Field(8, ge=1, le=MAX_COUNT, description="search trials per cell")
     seed: Whole = Field(0, ge=0, description="seed of the split, the search and the trainings")
-    sampler: Sampler | None = Field(None, description="search algorithm; null: TPE with a random first half")
+    sampler: Sampler | None = Field(
+        None, description="search algorithm; null: ten trials a cell that fill the space, then TPE"
+    )
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
     )

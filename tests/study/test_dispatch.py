@@ -54,7 +54,9 @@ class Phase:
         self.changes: list[tuple[str, str, int]] = []
         self.ledger = ledger
         proposals = SearchProposals(ledger, deadline)
-        self.dispatcher = Dispatcher(ledger, proposals, self.values, self.changed, lambda _: timeout, slots, deadline)
+        self.dispatcher = Dispatcher(
+            ledger, proposals, self.values, lambda _: (), self.changed, lambda _: timeout, slots, deadline
+        )
 
     def values(self, trial: Trial) -> list[float]:
         return [number(trial.last, "val_accuracy")]
@@ -327,7 +329,7 @@ def test_confirm_trials_see_the_test_split_and_are_never_stopped_early(tmp_path:
         for epoch in (1, 2, 3):
             phase.dispatcher.report(name, row(epoch, 0.5))
         proposals = ConfirmProposals(ledger, [ledger.trials[name]])
-        confirm = Dispatcher(ledger, proposals, phase.values, phase.changed, lambda _: 600.0, slots=8)
+        confirm = Dispatcher(ledger, proposals, phase.values, lambda _: (), phase.changed, lambda _: 600.0, slots=8)
         first, second = confirm.next_trial(), confirm.next_trial()
         assert isinstance(first, TrialConfig) and isinstance(second, TrialConfig)
         assert (first.test, first.training["seed"], second.training["seed"]) == (True, 1, 2)

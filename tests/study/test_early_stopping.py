@@ -1,13 +1,15 @@
-"""Early stopping: hand-worked rungs and ranks, strata that do not mix, and decisions that follow from the record."""
+"""Early stopping: hand-worked rungs and ranks, trials that may not replace each other, decisions that follow from the record."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from study.cells import Cell
-from study.early_stopping import CONTINUE, STOP, decide, is_out, is_rung
+from study.early_stopping import CONTINUE, STOP, Gains, decide, is_out, is_rung
 from study.ledger import Trial
 from study.space.schema import EarlyStopping
 
@@ -21,10 +23,10 @@ def trial(
     return Trial(name, Cell(entry, phase=phase), {"train_size": train_size}, 0, 20, rows=rows)
 
 
-def decision(trial: Trial, peers: list[Trial]) -> str | None:
+def decision(trial: Trial, peers: list[Trial], gains: Gains = lambda _: ()) -> str | None:
     """What is decided when the trial's last row comes."""
     *trial.rows, row = trial.rows
-    return decide(trial, row, [trial, *peers], RULE, "val_accuracy")
+    return decide(trial, row, [trial, *peers], RULE, "val_accuracy", gains)
 
 
 def test_rungs_are_the_grace_times_powers_of_the_factor() -> None:
@@ -58,7 +60,7 @@ def test_of_all_that_reach_a_rung_together_the_best_share_survives(values: list[
         assert all(v >= sorted(values, reverse=True)[survivor_count - 1] for v in survivors)
 
 
-def test_trials_are_compared_at_the_same_epoch_inside_their_stratum_only() -> None:
+def test_trials_are_compared_at_the_same_epoch_with_the_same_model_and_train_size_only() -> None:
     good = [trial("a", [0.2, 0.8, 0.9]), trial("b", [0.2, 0.7])]
     assert decision(trial("slow", [0.1, 0.1]), good) == STOP
     assert decision(trial("fast", [0.1, 0.9]), good) == CONTINUE
@@ -68,6 +70,26 @@ def test_trials_are_compared_at_the_same_epoch_inside_their_stratum_only() -> No
     too_short = [trial("a", [0.9]), trial("b", [0.9])]
     for peers in (other_model, other_size, too_short):
         assert decision(trial("slow", [0.1, 0.1]), peers) == CONTINUE
+
+
+def test_a_trial_is_judged_by_those_that_are_as_fast_only() -> None:
+    """Two slower and more accurate ones end the slow trial, but not the fast one, whose place they cannot take."""
+    speeds = {"a": (100.0,), "b": (100.0,), "slow": (100.0,), "fast": (200.0,)}
+    accurate = [trial("a", [0.2, 0.8]), trial("b", [0.2, 0.7])]
+    assert decision(trial("slow", [0.1, 0.5]), accurate, lambda t: speeds[t.name]) == STOP
+    assert decision(trial("fast", [0.1, 0.5]), accurate, lambda t: speeds[t.name]) == CONTINUE
+    cheaper_but_slower = {"a": (100.0, -5.0), "b": (100.0, -5.0), "slow": (100.0, -9.0), "fast": (200.0, -9.0)}
+    assert decision(trial("fast", [0.1, 0.5]), accurate, lambda t: cheaper_but_slower[t.name]) == CONTINUE
+
+
+def test_models_that_were_not_timed_are_compared_by_cell() -> None:
+    def of(name: str, ratio: float, accuracies: list[float]) -> Trial:
+        made = trial(name, accuracies)
+        return replace(made, cell=Cell("vit", (("tome_ratio", ratio),)))
+
+    others = [of("a", 0.0, [0.2, 0.8]), of("b", 0.0, [0.2, 0.7])]
+    assert decision(of("same", 0.0, [0.1, 0.5]), others, lambda _: None) == STOP
+    assert decision(of("other", 0.5, [0.1, 0.5]), others, lambda _: None) == CONTINUE
 
 
 def test_the_last_epoch_decides_nothing() -> None:

@@ -8,9 +8,10 @@ import optuna
 import pytest
 
 from record.errors import UserError
+from study.candidates import candidates, front
 from study.cells import Cell, cells
 from study.ledger import Ledger
-from study.proposals import ConfirmProposals, SearchProposals, build_sampler, candidates, front
+from study.proposals import ConfirmProposals, SearchProposals, build_sampler
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 

@@ -149,6 +149,52 @@ def test_qmc_proposes_the_points_of_one_sobol_sequence_per_cell(tmp_path: Path, 
     assert np.array(points[:8]) == pytest.approx(sequence) and np.array(points[8:]) == pytest.approx(sequence)
 
 
+@pytest.mark.parametrize("parts", [1, 3])
+def test_cells_that_share_a_dimension_try_the_same_values_of_it_evenly_from_the_first_trials_on(
+    tmp_path: Path, parts: int
+) -> None:
+    """Eight values of a learning rate lie one in each eighth of its range, the first two one in each half."""
+    entries = {
+        "resnet18": {"epochs": 1, "search": {"lr": LR}},
+        "vit_tome": {"epochs": 1, "search": {"lr": LR, "tome_ratio": {"low": 0.1, "high": 0.8}}},
+        "vit": {"epochs": 1, "search": {"lr": LR | {"high": 1e-2}, "batch_size": [16, 32]}},
+    }
+    space = {"description": "x", "data": {"name": "digits"}, "objectives": TWO, "early_stopping": None, "trials": 8}
+    spec = resolve(space | {"sampler": {"name": "space_filling"}, "models": entries}, "test")
+    check(spec)
+    settings = proposed(tmp_path / "study", spec, parts)
+    resnet, vit, tome = settings[:8], settings[8:16], settings[16:]  # by name
+    assert [s["lr"] for s in resnet] == [s["lr"] for s in tome]
+    shares = [np.log10(float(s["lr"]) / 1e-4) / 3 for s in resnet]
+    assert [np.log10(float(s["lr"]) / 1e-4) / 2 for s in vit] == pytest.approx(
+        shares
+    )  # another range: the same place in it
+    for first in (2, 4, 8):
+        assert sorted(int(share * first) for share in shares[:first]) == list(range(first))
+    assert sorted(int((float(s["tome_ratio"]) - 0.1) / 0.7 * 8) for s in tome) == list(range(8))
+    assert sorted(s["batch_size"] for s in vit) == [16] * 4 + [32] * 4
+    other = proposed(tmp_path / "other", spec.model_copy(update={"seed": 1}), 1)
+    assert [s["lr"] for s in other] != [s["lr"] for s in settings]
+
+
+def test_every_kind_of_dimension_is_filled_evenly(tmp_path: Path) -> None:
+    dimensions = {
+        "warmup_epochs": {"low": 0, "high": 3},
+        "batch_size": {"low": 1, "high": 1000, "log": True},
+        "shift": {"low": 0.0, "high": 0.4, "step": 0.1},
+    }
+    spec = study({"name": "space_filling"}, trials=64, dimensions=dimensions)
+    check(spec)
+    settings = proposed(tmp_path / "study", spec, 1)
+    assert {value: sum(s["warmup_epochs"] == value for s in settings) for value in range(4)} == dict.fromkeys(
+        range(4), 16
+    )
+    steps = [round(float(s["shift"]) / 0.1) for s in settings]
+    assert set(steps) == set(range(5)) and all(abs(steps.count(step) - 64 / 5) <= 2 for step in range(5))
+    batches = sorted(int(s["batch_size"]) for s in settings)
+    assert batches[0] >= 1 and batches[-1] <= 1000 and 10 < batches[31] < 100  # the middle of the logarithms
+
+
 @pytest.mark.parametrize("parts", [1, 4])
 def test_a_grid_visits_every_point_once(tmp_path: Path, parts: int) -> None:
     dimensions = {"lr": LR, "batch_size": [16, 32], "warmup_epochs": {"low": 0, "high": 4, "step": 2}}
@@ -174,12 +220,16 @@ def test_a_grid_takes_the_steps_of_a_range(tmp_path: Path) -> None:
     assert sorted(float(s["weight_decay"]) for s in settings) == [0.0, 0.25, 0.5]
 
 
-def test_the_default_is_tpe_with_a_random_first_half(tmp_path: Path) -> None:
-    """Half of eight trials, of those that were neither failed nor still running."""
-    default = proposed(tmp_path / "tpe", study(trials=8))
-    random = proposed(tmp_path / "random", study({"name": "RandomSampler"}, trials=8))
-    same = [a == b for a, b in zip(default, random, strict=True)]
-    assert same == [True] * 6 + [False] * 2
+def test_the_default_fills_the_space_with_ten_trials_and_then_learns(tmp_path: Path) -> None:
+    """TPE comes to prefer the better half of the learning rates; the quality peaks two thirds up the range."""
+    spec = study(None, ["val_accuracy"], 30, {"lr": LR, "weight_decay": DECAY})
+    settings = proposed(tmp_path / "default", spec)
+    filling = proposed(
+        tmp_path / "filling", spec.model_copy(update={"sampler": study({"name": "space_filling"}).sampler})
+    )
+    assert settings[:10] == filling[:10] and settings[10] != filling[10]
+    distances = [abs(np.log10(float(s["lr"])) + 2) for s in settings]
+    assert np.mean(distances[20:]) < np.mean(distances[:10])
 
 
 def test_cma_es_learns(tmp_path: Path) -> None:
