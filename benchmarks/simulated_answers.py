@@ -23,14 +23,11 @@ import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from analysis.weigh.statistics import accuracy_interval, bootstrap_accuracies, front_probability, holm
+from analysis.weigh.comparison import LEVEL
+from analysis.weigh.statistics import Bools, Floats, accuracy_interval, bootstrap_accuracies, front_probability, holm
 from benchmarks.figure import Figure, at_least, at_most, show
 from record.crossed import Difference, differences, examples_needed
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-
-LEVEL = 0.05
 SEEDS = 3
 HARD_FOR_ALL, HARD_FOR_ONE = 0.55, 0.15
 SHARED_LUCK = 0.3  # of the seeds' variance
@@ -105,35 +102,30 @@ def run() -> Iterator[Figure]:
 
 def errors() -> Iterator[Figure]:
     """How often candidates that are equally accurate are told apart."""
-    now: dict[str, float] = {}
-    before: dict[str, float] = {}
-    for accuracy, images, deviation, candidates in itertools.product(ACCURACIES, IMAGES, DEVIATIONS, CANDIDATES):
-        random = np.random.default_rng([round(1000 * accuracy), images, round(1000 * deviation), candidates])
-        studies = (simulate([accuracy] * candidates, images, deviation, random) for _ in range(STUDIES))
-        wrong = [(bool(told_apart(s)), images < 10_000 and bool(told_apart_before(s))) for s in studies]
-        name = f"{candidates} of {accuracy:.0%}, {images:,} images, seeds {100 * deviation:g} points"
-        now[name], before[name] = np.mean(wrong, axis=0)
-    worst = max(now, key=lambda name: now[name])
+    now: dict[tuple[float, int, float, int], float] = {}
+    before: list[float] = []
+    for kind in itertools.product(ACCURACIES, IMAGES, DEVIATIONS, CANDIDATES):
+        random = np.random.default_rng(len(before))
+        studies = [equal(*kind, random) for _ in range(STUDIES)]
+        now[kind] = float(np.mean([bool(told_apart(study)) for study in studies]))
+        before.append(float(np.mean([bool(told_apart_before(study)) for study in studies])))
+    note = f" (before {np.mean(before):.3f})"
     mean = float(np.mean(list(now.values())))
-    yield at_most(
-        f"equal candidates told apart, mean of {len(now)} kinds of study", mean, LEVEL, "",
-        f" (before {np.mean(list(before.values())):.3f})",
-    )  # fmt: skip
+    yield at_most(f"equal candidates told apart, mean of {len(now)} kinds of study", mean, LEVEL, "", note)
     # The worst of so many shares of `STUDIES` lies above its truth: that kind is simulated anew, and more often.
-    accuracy, images, deviation, candidates = _parse(worst)
+    worst = max(now, key=lambda kind: now[kind])
+    accuracy, images, deviation, candidates = worst
     random = np.random.default_rng(1)
-    again = [
-        bool(told_apart(simulate([accuracy] * candidates, images, deviation, random))) for _ in range(MORE_STUDIES)
-    ]
-    yield at_most(f"the same in the worst kind ({worst})", float(np.mean(again)), LEVEL, "", " in new studies")
+    again = [bool(told_apart(equal(*worst, random))) for _ in range(MORE_STUDIES)]
+    name = f"the same in the worst kind ({candidates} of {accuracy:.0%}, {images:,} images, seeds {100 * deviation:g} points)"
+    yield at_most(name, float(np.mean(again)), LEVEL, "", " in new studies")
     uneven = np.array([0.03] + [0.002] * 3)
     again = [bool(told_apart(simulate([0.85] * 4, 1000, uneven, random))) for _ in range(MORE_STUDIES)]
     yield at_most("the same where one of 4 has seeds 15 times as uneven", float(np.mean(again)), LEVEL, "")
 
 
-def _parse(name: str) -> tuple[float, int, float, int]:
-    kinds = itertools.product(ACCURACIES, IMAGES, DEVIATIONS, CANDIDATES)
-    return next(k for k in kinds if name == f"{k[3]} of {k[0]:.0%}, {k[1]:,} images, seeds {100 * k[2]:g} points")
+def equal(accuracy: float, images: int, deviation: float, candidates: int, random: np.random.Generator) -> Simulated:
+    return simulate([accuracy] * candidates, images, deviation, random)
 
 
 def power(candidates: int, images: int, gap: float) -> Figure:

@@ -38,9 +38,11 @@ def candidates(ledger: Ledger) -> list[Trial]:
     )
     chosen += [trial for trial in best_of_cells if trial not in chosen]
     chosen = chosen[: room(ledger.spec)]
-    others = sorted(
-        (t for t in _front_by_speed(ledger, complete) if t not in chosen), key=lambda t: number(t.last, metric)
-    )
+    names = _of_the_front(ledger.spec)
+    # One that equals a chosen one would be the same point of the front again.
+    taken = {_values(ledger, trial, names) for trial in chosen}
+    points = {_values(ledger, trial, names): trial for trial in reversed(front(ledger, complete, names))}
+    others = sorted((points[p] for p in points.keys() - taken), key=lambda t: (number(t.last, metric), t.name))
     left = min(len(others), room(ledger.spec) - len(chosen))
     spread: list[int] = np.linspace(len(others) - 1, 0, left).round().astype(int).tolist() if left else []
     return chosen + [others[i] for i in spread]
@@ -59,14 +61,17 @@ def best_of_each(trials: list[Trial], metric: str, group: Callable[[Trial], Hash
 def front(ledger: Ledger, trials: list[Trial], objectives: list[str] | None = None) -> list[Trial]:
     """The complete trials that no other one dominates in the objectives, all of the study's or these of them."""
     names = objectives or ledger.spec.objectives
-    columns = [ledger.spec.objectives.index(name) for name in names]
-    values = np.array([trial.values for trial in trials], dtype=float)[:, columns]
-    mask = pareto_mask(values, figures.maximise(names))
+    mask = pareto_mask([_values(ledger, trial, names) for trial in trials], figures.maximise(names))
     return [trial for trial, on_front in zip(trials, mask, strict=True) if on_front]
 
 
-def _front_by_speed(ledger: Ledger, trials: list[Trial]) -> list[Trial]:
-    """The front of quality and speed where both are objectives, else of all objectives."""
-    terms = ledger.spec.terms
-    both = [terms.validation, terms.speed]
-    return front(ledger, trials, both if set(both) <= set(ledger.spec.objectives) else None)
+def _values(ledger: Ledger, trial: Trial, names: list[str]) -> tuple[float, ...]:
+    """A complete trial's values of these objectives."""
+    assert trial.values is not None
+    return tuple(trial.values[ledger.spec.objectives.index(name)] for name in names)
+
+
+def _of_the_front(spec: StudySpec) -> list[str]:
+    """Quality and speed where both are objectives, else all objectives."""
+    both = [spec.terms.validation, spec.terms.speed]
+    return both if set(both) <= set(spec.objectives) else spec.objectives

@@ -9,7 +9,7 @@ from analysis.read.candidates import choices, front, searched, settings, speed, 
 from analysis.read.study_folder import Study
 from analysis.tell.wording import count, enumeration, setting, trial_name
 from analysis.weigh.statistics import wilson_interval
-from analysis.weigh.tradeoff import fastest_within, knee, most_accurate_above
+from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
 from record import figures
 from record.folder import FAILED, PHASES, RUNNING
 
@@ -34,9 +34,7 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
     rows = rows[rows[by].notna()]
     if rows.empty:
         return []
-    best = most_accurate_above(rows, -math.inf, by, speed_column)
-    if best.empty:  # no speed was measured
-        best = rows.nlargest(1, by)
+    best = most_accurate(rows, by, speed_column)
     picks = {
         "Most accurate": best,
         "Fastest within 1 point of the best": fastest_within(rows, words.point, by, speed_column),
@@ -110,19 +108,34 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
     own = pairs[pairs["first"] == row["trial"]]
     if "study" in own:
         own = own[own["study"] == row["study"]]
-    if own["p_holm"].isna().all():
+    untested = own.loc[own["p_holm"].isna(), "second"].tolist()
+    own = own[own["p_holm"].notna()]
+    if own.empty:
         return ["Whether it differs from the others was not tested: that takes two candidates with two seeds each."]
     similar = own.loc[~own["differ"], "second"].tolist()
     better = own.loc[own["differ"] & (own["difference"] < 0), "second"].tolist()
     lines = []
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
-    if not similar and not better:
-        lines.append(f"It is more accurate than every other candidate (p = {own['p_holm'].max():.2g} at most).")
+    if not similar and not better and not untested:
+        p = own["p_holm"].max()
+        lines.append(
+            f"It is more accurate than every other candidate, each {_as_tuned(study, row)} (p = {p:.2g} at most)."
+        )
     if similar:
         lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy.")
-        lines += [_what_would_decide(study, row, own[~own["differ"]])]
+        lines.append(_what_would_decide(study, row, own[~own["differ"]]))
+    if untested:
+        lines.append(
+            f"Whether it differs from {enumeration(untested)} was not tested: they share fewer than two seeds."
+        )
     return lines
+
+
+def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
+    """Seeds and images say nothing of settings that were not tried, so a claim names the search that it rests on."""
+    trials = study.specs.get(row.get("study", study.names[0]), {}).get("trials")
+    return f"as tuned with {count(trials, 'trial')} a cell" if isinstance(trials, int) else "as it was tuned"
 
 
 def _what_would_decide(study: Study, row: dict[Any, Any], similar: pd.DataFrame) -> str:

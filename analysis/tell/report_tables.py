@@ -126,11 +126,8 @@ def pairs(compared: pd.DataFrame, study: Study) -> Table | None:
     verdict = compared["differ"].map({True: "differ", False: "cannot be told apart"})
     frame = compared.drop(columns=["differ", "p"]).assign(verdict=verdict)
     frame[["images_needed", "seeds_needed"]] = frame[["images_needed", "seeds_needed"]].round()
-    frame.insert(
-        list(frame).index("low"),
-        "from_to",
-        [_range(*ends, terms(study).point) for ends in zip(frame.pop("low"), frame.pop("high"), strict=True)],
-    )
+    ends = zip(frame.pop("low"), frame.pop("high"), strict=True)
+    frame.insert(list(frame).index("difference") + 1, "from_to", [_range(*pair, terms(study).point) for pair in ends])
     notes = [
         "The first of each pair is the candidate that was most accurate in validation. “from to”: 95 % interval of the "
         "difference in points, of all rows together. “p holm”: one test over seeds and test images together (crossed "
@@ -161,7 +158,10 @@ def pruned(study: Study) -> Table | None:
     rows = study.trials[study.trials["state"] == PRUNED]
     epochs = ["epochs", "epoch_budget", terms(study).validation]
     shown = [*study.keys[:-1], "trial", "model", *settings(study), *epochs]
-    note = "Stopped because trials of the same model and train size were ahead at the same epoch; not on any front."
+    note = (
+        "Stopped because trials that could replace them (same model and train size, at least as good in speed and the other "
+        "objectives that are timed) were ahead at the same epoch; not on any front."
+    )
     return table(rows[shown], "Early-stopped trials", [note]) if len(rows) else None
 
 

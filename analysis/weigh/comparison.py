@@ -5,7 +5,6 @@ of all stored predictions. A user asks which candidate is the best, so the most 
 other one, and with nothing else: fewer tests are corrected for (Hsu, "Multiple Comparisons", 1996).
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from analysis.read.candidates import confirm_runs, confirmed, speed, terms
 from analysis.read.study_folder import Study
 from analysis.weigh.statistics import (
     Bools,
+    Floats,
     accuracy_interval,
     bootstrap_accuracies,
     front_probability,
@@ -22,9 +22,9 @@ from analysis.weigh.statistics import (
     student_interval,
     wilson_interval,
 )
-from analysis.weigh.tradeoff import most_accurate_above
+from analysis.weigh.tradeoff import most_accurate
 from record.contents import read_predictions
-from record.crossed import Floats, differences, examples_needed, seeds_needed
+from record.crossed import differences, examples_needed, seeds_needed
 from record.tasks import Terms
 
 LEVEL = 0.05
@@ -125,9 +125,10 @@ def comparisons(study: Study) -> pd.DataFrame:
     `differ` whether the two are told apart. Where they are not: `images_needed`, the test images with which the same seeds
     would tell them apart four times in five, and `seeds_needed`, the seeds with the same images; NaN where no number would.
     """
-    candidates = confirmed(study)
+    candidates, right = confirmed(study), answers_right(study)
+    candidates = candidates[candidates[terms(study).tested].notna()]
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
-    found = [_against_first(study, str(name), rows) for name, rows in groups if len(rows) > 1]
+    found = [_against_first(study, str(name), rows, right) for name, rows in groups if len(rows) > 1]
     empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COMPARED.items()})
     table = pd.concat(found, ignore_index=True) if found else empty
     return table if "study" in candidates else table.drop(columns="study")
@@ -139,12 +140,11 @@ _COMPARED = {
 }  # fmt: skip
 
 
-def _against_first(study: Study, name: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons of one study."""
+def _against_first(study: Study, name: str, rows: pd.DataFrame, right: dict[tuple[str, ...], Bools]) -> pd.DataFrame:
+    """The comparisons of one study, whose confirmed candidates `rows` are; `right` as of `answers_right`."""
     task = terms(study)
-    best = most_accurate_above(rows, -math.inf, task.validation, task.speed)
-    first = str((best if len(best) else rows.nlargest(1, task.validation))["trial"].iloc[0])
-    scores, binomial = _scores_by_seed(study, name, rows)
+    first = str(most_accurate(rows, task.validation, task.speed)["trial"].iloc[0])
+    scores, binomial = _scores_by_seed(study, name, rows, right)
     compared = differences(scores, first)
     level = LEVEL / max(1, len(compared))
     lines: list[dict[str, Any]] = []
@@ -169,25 +169,20 @@ def _against_first(study: Study, name: str, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _scores_by_seed(
-    study: Study, name: str, rows: pd.DataFrame
+    study: Study, name: str, rows: pd.DataFrame, right: dict[tuple[str, ...], Bools]
 ) -> tuple[dict[str, dict[int, Floats]], dict[str, float]]:
     """(candidate -> seed -> scores of the test examples; {}). Where predictions are missing, the scores are means over
     the test split, and the second is what the split adds to each one's variance: p (1 - p) / images, as if the
     models erred independently."""
     task, runs = terms(study), confirm_runs(study)
-    runs = (
-        runs[(runs["study"] == name) & runs[task.tested].notna()]
-        if "study" in runs
-        else runs[runs[task.tested].notna()]
-    )
-    seeds = {str(candidate): own["seed"].tolist() for candidate, own in runs.groupby("candidate", sort=False)}
-    right = {key[-1]: value for key, value in answers_right(study).items() if key[:-1] in ((), (name,))}
-    if right.keys() >= seeds.keys():
-        return {c: dict(zip(own, right[c].astype(float), strict=True)) for c, own in seeds.items()}, {}
-    means = {
-        str(candidate): {int(seed): np.array([score]) for seed, score in own.itertuples(index=False)}
-        for candidate, own in runs.groupby("candidate", sort=False)[["seed", task.tested]]
-    }
+    runs = runs[runs["study"] == name] if "study" in runs else runs
+    seeds = {candidate: runs.loc[runs["candidate"] == candidate, "seed"].tolist() for candidate in rows["trial"]}
+    own = {key[-1]: answers for key, answers in right.items() if key[:-1] in ((), (name,))}
+    if own.keys() >= seeds.keys():
+        return {c: dict(zip(seeds[c], own[c].astype(float), strict=True)) for c in seeds}, {}
+    means: dict[str, dict[int, Floats]] = {candidate: {} for candidate in rows["trial"]}
+    for run in runs[runs[task.tested].notna() & runs["candidate"].isin(rows["trial"])].to_dict("records"):
+        means[run["candidate"]][int(run["seed"])] = np.array([run[task.tested]])
     if not task.is_share or f"test_{task.examples}" not in rows:
         return means, {}
     binomial = rows[task.tested] * (1 - rows[task.tested]) / rows[f"test_{task.examples}"]

@@ -4,6 +4,7 @@ The picks take a frame with one row per candidate and return the row that answer
 was measured.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,6 +60,12 @@ def most_accurate_above(
     measured = frame.dropna(subset=[accuracy, speed])
     fast = measured[measured[speed] >= min_speed]
     return fast.sort_values([accuracy, speed], ascending=False).head(1)
+
+
+def most_accurate(frame: pd.DataFrame, accuracy: str = ACCURACY, speed: str = SPEED) -> pd.DataFrame:
+    """The most accurate row, of equals the faster one; rows without a speed count only where none has one."""
+    best = most_accurate_above(frame, -math.inf, accuracy, speed)
+    return best if len(best) else frame.nlargest(1, accuracy)
 
 
 def knee(frame: pd.DataFrame, accuracy: str = ACCURACY, speed: str = SPEED) -> pd.DataFrame:

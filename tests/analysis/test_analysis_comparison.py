@@ -73,6 +73,23 @@ def test_a_candidate_that_lacks_a_seed_is_compared_over_the_others(tmp_path: Pat
     assert row["difference"] == pytest.approx(right[("vit-000",)][1:].mean() - right[("vit_tome-000",)].mean())
 
 
+def test_a_claim_names_the_search_it_rests_on_and_what_was_not_tested(tmp_path: Path) -> None:
+    """Other settings that were not tried might be better: seeds and images cannot know."""
+    folder = confirmed_study(tmp_path / "s")
+    trials = pd.read_csv(folder / "trials.csv")
+    (folder / "study.yaml").write_text("trials: 4\nmodels: {vit: {search: {lr: 1}}}\n")
+    trials[~trials["trial"].str.startswith("vit_tome")].to_csv(folder / "trials.csv", index=False)
+    study = analysis.load(folder)
+    text = " ".join(answers(study, intervals(study), comparisons(study))[0].sentences)
+    assert "more accurate than every other candidate, each as tuned with 4 trials a cell (p = " in text
+    once = ~trials["trial"].isin(["vit_tome-000-seed1", "vit_tome-000-seed2"])
+    trials[once].to_csv(folder / "trials.csv", index=False)
+    study = analysis.load(folder)
+    text = " ".join(answers(study, intervals(study), comparisons(study))[0].sentences)
+    assert "Whether it differs from vit_tome-000 was not tested: they share fewer than two seeds." in text
+    assert "more accurate than every" not in text and "cannot be told apart" not in text
+
+
 def test_predictions_that_were_cut_off_are_left_out(tmp_path: Path) -> None:
     folder = confirmed_study(tmp_path / "s")
     cut = folder / "predictions" / "vit-000-seed1.npy"

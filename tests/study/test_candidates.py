@@ -31,10 +31,10 @@ SMALL, LARGE, RESNET = (
     Cell("resnet18"),
 )
 BY_SPEED = ["val_accuracy", "inference_images_per_second", "train_seconds"]
-# (cell, accuracy, images/s, seconds): the last but one is on the front of three objectives alone.
+# (cell, accuracy, images/s, seconds): the sixth is on the front of three objectives alone, the last one repeats a point.
 TRIALS = [
     (SMALL, 0.70, 100.0, 5.0), (SMALL, 0.60, 100.0, 4.0), (LARGE, 0.90, 100.0, 9.0), (LARGE, 0.85, 150.0, 9.0),
-    (RESNET, 0.50, 100.0, 9.0), (LARGE, 0.40, 100.0, 1.0), (LARGE, 0.80, 200.0, 9.0),
+    (RESNET, 0.50, 100.0, 9.0), (LARGE, 0.40, 100.0, 1.0), (LARGE, 0.80, 200.0, 9.0), (LARGE, 0.90, 100.0, 8.0),
 ]  # fmt: skip
 
 

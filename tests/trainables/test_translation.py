@@ -96,13 +96,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data: Data
 
 def test_it_learns_what_can_be_learnt(data: Data, tmp_path: Path) -> None:
     """A letter for a letter: the model overfits the tiny set, and applies the rule to unseen sentences."""
-    config = Config(factor=0.5, warmup=100, cooldown=0.5, epochs=60, batch_tokens=60, label_smoothing=0.0)
+    config = Config(factor=0.5, warmup=100, cooldown=0.5, epochs=90, batch_tokens=60, label_smoothing=0.0)
     training = Loop(config, MODEL, TINY | {"dropout": 0.0}, "none", data, CPU)
-    rows = [training.run_epoch() for _ in range(60)]
+    rows = [training.run_epoch() for _ in range(90)]
     assert rows[-1]["train_loss"] < 0.1 < rows[0]["train_loss"]
-    assert rows[-1]["val_sequence_accuracy"] >= 0.8 and rows[-1]["val_bleu"] > 80  # the sentences are short
+    assert rows[-1]["val_sequence_accuracy"] >= 0.9 and rows[-1]["val_bleu"] > 80  # the sentences are short
     assert rows[-1]["val_perplexity"] == pytest.approx(math.exp(rows[-1]["val_loss"]))
-    assert [row["epoch"] for row in rows] == list(range(1, 61))
+    assert [row["epoch"] for row in rows] == list(range(1, 91))
     assert all("version:" in row["bleu_signature"] for row in rows)
     for key in ("train_seconds", "eval_seconds", "train_tokens_per_second", "peak_memory_mb", "learning_rate"):
         assert all(row[key] > 0 for row in rows)
