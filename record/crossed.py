@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 CHANCE = 0.8  # of finding a difference, by which the sizes of studies are planned
-MOST_EXAMPLES, MOST_SEEDS = 10_000_000, 100
+MOST_EXAMPLES, MOST_SEEDS = 10_000_000, 30  # more is no advice
 POOLED = 3  # candidates' worth of freedom that pooling adds at most: seeds move some candidates more than others
 
 

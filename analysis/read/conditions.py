@@ -1,5 +1,8 @@
 """What was run and what its figures hold for, in lines of text: trials, data, weights, hardware, timings."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from analysis.read.candidates import speed, terms
 from analysis.read.study_folder import Study
 from record.folder import STATES
@@ -34,9 +37,20 @@ def conditions(study: Study) -> list[str]:
             if column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
                 details.append(form.format(" or ".join(values)))
         lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
-    if disturbed := study.profile["busy"].notna().sum():
-        lines.append(f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)")
-    return lines
+    return lines + disturbed_timings(study)
+
+
+def disturbed_timings(study: Study) -> list[str]:
+    """One line, where something else used the hardware during the timings."""
+    disturbed = study.profile["busy"].notna().sum()
+    words = f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)"
+    return [words] if disturbed else []
+
+
+def was_disturbed(study: Study, row: Mapping[Any, Any]) -> bool:
+    """Whether a timing of the model of a trial (a row of study.trials) stayed disturbed."""
+    own = study.profile[(study.profile[study.keys] == [row[key] for key in study.keys]).all(axis=1)]
+    return bool(own["busy"].notna().any())
 
 
 def interpolation_error(study: Study) -> list[str]:

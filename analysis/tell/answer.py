@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.read.candidates import choices, front, searched, settings, speed, terms
+from analysis.read.conditions import was_disturbed
 from analysis.read.study_folder import Study
 from analysis.tell.wording import count, enumeration, setting, trial_name
 from analysis.weigh.statistics import wilson_interval
@@ -79,7 +80,8 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     if not math.isnan(low):
         text += f" (95 % interval {words.show(low)} to {words.show(high)}, over {over})"
     if not pd.isna(value := row.get(speed(study))):
-        text += f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} alone on the hardware"
+        how = "timed while something else used the hardware" if was_disturbed(study, row) else "alone on the hardware"
+        text += f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} {how}"
     return text + "."
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.read.candidates import settings, speed, terms
-from analysis.read.conditions import conditions, interpolation_error
+from analysis.read.conditions import conditions, disturbed_timings, interpolation_error
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import Findings
@@ -65,17 +65,20 @@ def speed_method(study: Study) -> list[str]:
 
 
 def unsteady_timings(study: Study) -> list[str]:
-    """A setting timed in the profile phase and again for the confirm phase should have the same speed both times."""
+    """What else used the machine during the timings, as they say themselves, and as it shows: a setting timed in the
+    profile phase and again for the confirm phase should have the same speed both times."""
+    lines = [f"{line}: speeds may be far too low, and ranked wrongly." for line in disturbed_timings(study)]
     column = speed(study)
     timed = study.profile[study.profile[column].gt(0)] if column in study.profile else study.profile.head(0)
     by = [name for name in dict.fromkeys([*study.keys, *settings(study), "image_size", "batch"]) if name in timed]
     speeds = timed.groupby(by, dropna=False)[column] if len(timed) else None
     ratio = float((speeds.max() / speeds.min()).max()) if speeds is not None else 1.0
     if ratio < MAX_TIMING_RATIO:
-        return []
+        return lines
     return [
+        *lines,
         f"The same setting, timed again later, was up to {ratio:.1f} times as fast: something else was using the "
-        "machine during one of the timings, so compare speeds with care."
+        "machine during one of the timings, so compare speeds with care.",
     ]
 
 

@@ -54,6 +54,19 @@ def test_a_setting_timed_twice_with_different_speeds_is_warned_about(
     assert [f"up to {second / 100:.1f} times as fast" in line for line in warned] == [True] * is_warned
 
 
+def test_a_speed_that_was_timed_beside_something_else_is_not_called_alone(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, [trial_row("vit-000", 0.9, 100.0)])
+    study = analysis.load(folder)
+    assert "100 images/s alone on the hardware" in answers(study, intervals(study), comparisons(study))[0].sentences[0]
+    assert unsteady_timings(study) == []
+    profile = pd.read_csv(folder / "profile.csv")
+    profile.assign(busy="other processes took 50% of the processor time").to_csv(folder / "profile.csv", index=False)
+    study = analysis.load(folder)
+    sentence = answers(study, intervals(study), comparisons(study))[0].sentences[0]
+    assert "100 images/s timed while something else used the hardware" in sentence
+    assert f"{len(profile)} of {len(profile)} timings stayed disturbed" in unsteady_timings(study)[0]
+
+
 def test_wording() -> None:
     assert (count(1, "seed"), count(1200, "image")) == ("1 seed", "1,200 images")
     assert [enumeration(names) for names in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
