@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 import models
 from record import figures, settings, tasks
-from study.space import schema
+from study.space import dimensions, schema
 from study.space.messages import words
 from trainables.task import config_class, data_options_class
 
@@ -104,7 +104,7 @@ A dimension is a list of choices, such as `[500, 2000]`, or a range:
 def spaces_page() -> str:
     parts: dict[str, type[BaseModel]] = {
         "top": schema.StudySpec, "sampler": schema.Sampler, "early_stopping": schema.EarlyStopping,
-        "confirm": schema.Confirm, "entry": schema.ModelEntry, "resources": schema.Resources, "range": schema.Range,
+        "confirm": schema.Confirm, "entry": schema.ModelEntry, "resources": schema.Resources, "range": dimensions.Range,
     }  # fmt: skip
     page = SPACES_PAGE.format(
         generated=GENERATED,

@@ -12,9 +12,10 @@ from optuna.study import StudyDirection
 
 from record import figures
 from record.folder import SEARCH
+from study.space.dimensions import Choices, Range, Scalar
 from study.space.messages import Problem, user_error
 from study.space.plain import TEXT, TEXT_RULE
-from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec
+from study.space.schema import ModelEntry, StudySpec
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

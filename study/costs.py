@@ -18,7 +18,8 @@ from record.errors import UserError
 from record.folder import PROFILE, SEARCH
 from record.settings import costs_time
 from study.ledger import IsolatedTiming, Ledger, Trial, number
-from study.space.schema import Choices, ModelEntry, Range, Scalar, StudySpec, split_settings
+from study.space.dimensions import Choices, Range, Scalar
+from study.space.schema import ModelEntry, StudySpec, split_settings
 from trainables import task as tasks
 from trainables.task import config_class
 

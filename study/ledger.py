@@ -25,7 +25,8 @@ from study.address import masked
 from study.cells import Cell, cells, directions, distributions
 from study.identity import IDENTITY, identify
 from study.lease import Lease
-from study.space.schema import Scalar, StudySpec
+from study.space.dimensions import Scalar
+from study.space.schema import StudySpec
 from study.storage import close_to_one_file, let_readers_in, open_storage, opening
 from trainables.task import Figures
 

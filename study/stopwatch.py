@@ -12,7 +12,8 @@ import ray
 import torch
 
 from study import cluster
-from study.space.schema import ModelEntry, Scalar, StudySpec, split_settings
+from study.space.dimensions import Scalar
+from study.space.schema import ModelEntry, StudySpec, split_settings
 from trainables import device as hardware
 from trainables import task as tasks
 from trainables import timing

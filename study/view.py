@@ -15,7 +15,7 @@ from record.folder import COMPLETE, FAILED, PRUNED, RUNNING
 from study.candidates import best_of_each, front
 from study.costs import setting_costs
 from study.ledger import Ledger, Trial
-from study.space.schema import Scalar
+from study.space.dimensions import Scalar
 
 
 class View:

@@ -18,7 +18,7 @@ import models
 from record import tasks
 from record.errors import UserError
 from record.settings import meaning, settable
-from study.space import schema
+from study.space import dimensions, schema
 from study.space.reading import SPACES, read_space, resolve, space_names
 from trainables.task import config_class, data_options_class
 
@@ -38,7 +38,8 @@ def test_the_documents_are_up_to_date(generate: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [schema.StudySpec, *schema.Strict.__subclasses__(), *schema.Open.__subclasses__(), schema.ModelEntry]
+    "part",
+    [schema.StudySpec, *dimensions.Strict.__subclasses__(), *dimensions.Open.__subclasses__(), schema.ModelEntry],
 )
 def test_every_key_of_a_space_is_described(part: type[BaseModel]) -> None:
     assert part.model_fields and all(field.description for field in part.model_fields.values())

@@ -11,8 +11,9 @@ import models
 from record.errors import nearest, one_line
 from record.settings import types
 from study.space.configs import about, build_config, convert
+from study.space.dimensions import Range, Scalar
 from study.space.messages import Path, Problem, shown, user_error, words
-from study.space.schema import ModelEntry, Range, Scalar, StudySpec
+from study.space.schema import ModelEntry, StudySpec
 from study.space.typed import setting_types, typed
 from trainables.task import config_class
 

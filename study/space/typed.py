@@ -7,7 +7,8 @@ from typing import Any
 import models
 from record.settings import types
 from study.space.configs import convert
-from study.space.schema import ModelEntry, Range, StudySpec
+from study.space.dimensions import Range
+from study.space.schema import ModelEntry, StudySpec
 from trainables.task import config_class
 
 

@@ -15,8 +15,9 @@ from study import search
 from study.cells import cells
 from study.ledger import Ledger, Trial
 from study.proposals import SearchProposals
+from study.space.dimensions import Scalar
 from study.space.reading import resolve
-from study.space.schema import Scalar, StudySpec
+from study.space.schema import StudySpec
 
 LR = {"low": 1e-4, "high": 1e-1, "log": True}
 DECAY = {"low": 0.0, "high": 0.5}
