@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,8 +90,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if found is None:
         pytest.skip("PostgreSQL's initdb is not installed")
-    for parent in (tmp_path, *tmp_path.parents[:2]):  # the server's user must reach its folder
-        parent.chmod(parent.stat().st_mode | 0o055)
+    for folder in (tmp_path, *tmp_path.parents):  # the server's user must reach its own
+        if Path(tempfile.gettempdir()) in folder.parents:
+            folder.chmod(folder.stat().st_mode | 0o055)
     server = Server(Path(found).parent, tmp_path / "server")
     yield server
     server.control("stop", "-m", "immediate")
