@@ -211,12 +211,15 @@ def _print_spaces() -> None:
 
 
 def _print_dry_run(spec: StudySpec) -> None:
+    from study.candidates import room
+
     print(yaml_text.dump(spec.model_dump(mode="json")))
     cells = {name: len(entry.factor_combinations()) for name, entry in spec.models.items()}
     total = spec.trials * sum(cells.values())
     print(f"# {total} search trials ({spec.trials} per cell, {sum(cells.values())} cells)", end="")
     if "confirm" in spec.phases:
-        print(f", then up to {spec.confirm.candidates} candidates x {spec.confirm.seeds} seeds", end="")
+        seeds = " to ".join(map(str, sorted({spec.confirm.seeds, spec.confirm.looks[-1]})))
+        print(f", then up to {room(spec)} candidates x {seeds} seeds", end="")
     print()
     for name, entry in spec.models.items():
         print(

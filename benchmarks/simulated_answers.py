@@ -23,10 +23,12 @@ import numpy.typing as npt
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from analysis.weigh.comparison import LEVEL
-from analysis.weigh.statistics import Bools, Floats, accuracy_interval, bootstrap_accuracies, front_probability, holm
+from analysis.weigh.statistics import Bools, Floats, accuracy_interval, bootstrap_accuracies, front_probability
 from benchmarks.figure import Figure, at_least, at_most, show
-from record.crossed import Difference, differences, examples_needed
+from record.crossed import examples_needed
+from record.looks import MOST, Looks, planned
+from record.verdicts import LEVEL, Verdict, holm, verdicts
+from study.undecided import may_be_decided
 
 SEEDS = 3
 HARD_FOR_ALL, HARD_FOR_ONE = 0.55, 0.15
@@ -63,18 +65,17 @@ def simulate(
     return Simulated(split(), split(), own)
 
 
-def compared(study: Simulated) -> tuple[int, dict[int, Difference]]:
-    """(the candidate that is most accurate in validation, its differences to the others)."""
+def compared(study: Simulated) -> tuple[int, dict[int, Verdict]]:
+    """(the candidate that is most accurate in validation, the verdicts on the others)."""
     first = int(study.validation.mean(axis=(1, 2)).argmax())
     scores = {i: dict(enumerate(runs.astype(float))) for i, runs in enumerate(study.test)}
-    return first, differences(scores, first)
+    return first, verdicts(scores, first)
 
 
 def told_apart(study: Simulated) -> list[tuple[int, int]]:
     """(more accurate, less accurate) as the study concludes."""
     first, found = compared(study)
-    p_values = holm([difference.p for difference in found.values()])
-    told = [(i, found[i].mean > 0) for i, p in zip(found, p_values, strict=True) if p < LEVEL]
+    told = [(i, verdict.measured.mean > 0) for i, verdict in found.items() if verdict.differ]
     return [(first, i) if first_is_better else (i, first) for i, first_is_better in told]
 
 
@@ -95,6 +96,7 @@ def run() -> Iterator[Figure]:
     yield from errors()
     yield power(4, 360, 0.05)
     yield power(8, 1000, 0.03)
+    yield from until_decided()
     yield coverage()
     yield from promises()
     yield front()
@@ -142,6 +144,64 @@ def power(candidates: int, images: int, gap: float) -> Figure:
     return at_least(name, float(now), target, "", f" of the pairs (before {before:.2f})")
 
 
+def until_decided() -> Iterator[Figure]:
+    """Seeds added until the answer is decided: error over all looks, power and seeds beside fixed numbers of seeds."""
+    looks, random = planned(SEEDS, MOST), np.random.default_rng(6)
+    kinds = itertools.product((0.85, 0.97), (360, 10_000), DEVIATIONS, (2, 4))
+    wrong = [
+        float(
+            np.mean(
+                [
+                    bool(decided(simulate([accuracy] * n, images, deviation, random, MOST), looks)[0])
+                    for _ in range(STUDIES)
+                ]
+            )
+        )
+        for accuracy, images, deviation, n in kinds
+    ]
+    name = f"seeds added until decided ({SEEDS} to {MOST}): equal candidates told apart"
+    yield at_most(name, float(np.mean(wrong)), LEVEL, "", f" (worst of {len(wrong)} kinds {max(wrong):.3f})")
+    found, seeds = [], []
+    fixed: dict[int, list[float]] = {SEEDS: [], MOST: []}
+    for _ in range(STUDIES):
+        study = simulate([0.9, 0.87, 0.85, 0.7], 2000, 0.02, random, MOST)
+        told, used = decided(study, looks)
+        found.append(sum(pair[0] == 0 for pair in told) / 3)
+        seeds.append(np.mean(used))
+        for n, shares in fixed.items():
+            shares.append(sum(pair[0] == 0 for pair in told_apart(first_seeds(study, n))) / 3)
+    note = (
+        f" of the pairs with {np.mean(seeds):.1f} seeds a candidate (before {np.mean(fixed[SEEDS]):.2f} with {SEEDS}; "
+    )
+    note += f"always {MOST}: {np.mean(fixed[MOST]):.2f})"
+    gain = float(np.mean(found))
+    yield at_least(
+        "the best told apart from others 3, 5 and 20 points worse (2,000 images, seeds 2 points)", gain, 0.7, "", note
+    )
+
+
+def first_seeds(study: Simulated, seeds: int) -> Simulated:
+    return Simulated(study.test[:, :seeds], study.validation[:, :seeds], study.truth)
+
+
+def decided(study: Simulated, looks: Looks) -> tuple[list[tuple[int, int]], list[int]]:
+    """(told apart as the study concludes in the end, seeds that each candidate got)."""
+    used = [looks[0]] * len(study.truth)
+    for seeds in looks:
+        scores = {
+            i: dict(enumerate(runs[:n].astype(float))) for i, (runs, n) in enumerate(zip(study.test, used, strict=True))
+        }
+        first = int(np.argmax([v[:n].mean() for v, n in zip(study.validation, used, strict=True)]))
+        reached = verdicts(scores, first, looks)
+        hanging = [i for i, verdict in reached.items() if may_be_decided(verdict, seeds, looks[-1])]
+        if not hanging:
+            break
+        more = looks[looks.index(seeds) + 1]
+        used = [more if i in (first, *hanging) else n for i, n in enumerate(used)]
+    told = [(i, v.measured.mean > 0) for i, v in reached.items() if v.differ]
+    return [(first, i) if first_is_better else (i, first) for i, first_is_better in told], used
+
+
 def coverage() -> Figure:
     """Whether the intervals of a study's candidates contain their true accuracies, and those of differences the true ones."""
     random = np.random.default_rng(3)
@@ -152,12 +212,12 @@ def coverage() -> Figure:
             low, high = accuracy_interval(runs.mean(axis=1), runs.shape[1])
             held.append(low <= truth <= high)
         first, found = compared(study)
-        level = LEVEL / len(found)
         held_differences.append(
             all(
-                abs(d.mean - (study.truth[first] - study.truth[i])) <= d.half_width(level) for i, d in found.items()
+                abs(v.measured.mean - (study.truth[first] - study.truth[i])) <= v.measured.half_width(v.level)
+                for i, v in found.items()
             )
-        )  # fmt: skip
+        )
     note = f"; all intervals of a study's differences together in {np.mean(held_differences):.3f} of the studies"
     return at_least("95 % intervals of accuracies that hold", float(np.mean(held)), 0.93, "", note)
 
@@ -171,7 +231,7 @@ def promises() -> Iterator[Figure]:
             truth = np.array([0.9, 0.9 - gap])
             pilot = simulate(truth, images, 0.003, random)
             first, found = compared(pilot)
-            measured = found[1 - first]
+            measured = found[1 - first].measured
             if measured.p < LEVEL:
                 continue
             asked += 1

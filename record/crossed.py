@@ -134,25 +134,22 @@ def differences(scores: Mapping[Key, Mapping[int, Floats]], first: Key) -> dict[
 
     scores: for each candidate, its (examples,) scores by seed, such as 1 where an example was classified correctly. With
     one example (a score of the whole test set), seeds alone are what may vary. A pair with fewer than two common seeds
-    is left out.
+    is left out; its variance is pooled over the candidates that have its seeds.
     """
-    shared = sorted(set.intersection(*(set(by_seed) for by_seed in scores.values())))
-    pooled = _pooled(np.array([[by_seed[seed].mean() for seed in shared] for by_seed in scores.values()]))
-    freedom = min(len(scores) - 1, POOLED) * (len(shared) - 1)
     found = {}
     for other, by_seed in scores.items():
         seeds = sorted(scores[first].keys() & by_seed.keys())
         if other != first and len(seeds) > 1:
             table = np.stack([scores[first][seed] - by_seed[seed] for seed in seeds])
-            found[other] = _difference(table, pooled, max(freedom, len(seeds) - 1))
+            comparable = [own for own in scores.values() if own.keys() >= set(seeds)]
+            pooled = _pooled(np.array([[own[seed].mean() for seed in seeds] for own in comparable]))
+            found[other] = _difference(table, pooled, min(len(comparable) - 1, POOLED) * (len(seeds) - 1))
     return found
 
 
 def _pooled(means: Floats) -> float:
-    """The variance of a candidate's (candidates, seeds) mean score beyond what a seed adds to all; 0 for one seed."""
+    """The variance of a candidate's (candidates, seeds) mean score beyond what a seed adds to all."""
     candidates, seeds = means.shape
-    if candidates < 2 or seeds < 2:
-        return 0.0
     rest = means - means.mean(axis=1, keepdims=True) - means.mean(axis=0) + means.mean()
     return float((rest**2).sum() / ((candidates - 1) * (seeds - 1)))
 

@@ -16,7 +16,6 @@ from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
 from study import checkpoints, cluster, costs, duration, tables
 from study.candidates import candidates
-from study.cells import cells
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
 from study.ledger import IsolatedTiming, Ledger, Trial, number
@@ -149,16 +148,23 @@ def search(run: Run) -> bool:
         reserve = expected_seconds(run).get(CONFIRM, 0.0) if PROFILE in spec.phases else 0.0
         deadline = run.session.started + seconds(spec.time_budget) - reserve
     proposals = SearchProposals(run.ledger, deadline)
-    finished = _train(run, SEARCH, proposals, spec.trials * len(cells(spec)), deadline)
+    finished = _train(run, SEARCH, proposals, deadline)
     if finished and (proposals.out_of_time or run.ledger.in_phase(SEARCH, RUNNING)):
-        more = f"{run.session.options.resume_command} --time-budget 2h"
-        message = f"The time budget of {spec.time_budget} ended the search; to extend it: {more}"
-        run.console.print(message, highlight=False, markup=False, soft_wrap=True)
+        _say_out_of_time(run, "ended the search; to extend it")
     return finished
 
 
+def _say_out_of_time(run: Run, what: str) -> None:
+    more = f"{run.session.options.resume_command} --time-budget 2h"
+    message = f"The time budget of {run.spec.time_budget} {what}: {more}"
+    run.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
 def confirm(run: Run) -> bool:
-    """Train the candidates again with other seeds, time them alone at their settings, and test them once."""
+    """Train the candidates again with other seeds, time them alone at their settings, and test them once.
+
+    The time budget does not shorten it, but ends the adding of seeds.
+    """
     chosen = candidates(run.ledger)
     if PROFILE in run.spec.phases:
         for candidate in chosen:
@@ -166,11 +172,16 @@ def confirm(run: Run) -> bool:
             point = {name: settings[name] for name in speed_dimensions(run.spec.models[model])}
             if not _has_timing(run.ledger, model, point):
                 _time(run, model, point, CONFIRM)
-    proposals = ConfirmProposals(run.ledger, chosen)
-    return _train(run, CONFIRM, proposals, len(chosen) * run.spec.confirm.seeds)
+    budget = run.spec.time_budget
+    deadline = None if budget is None else run.session.started + seconds(budget)
+    proposals = ConfirmProposals(run.ledger, chosen, deadline, cluster.slots(run.spec))
+    finished = _train(run, CONFIRM, proposals)
+    if finished and proposals.out_of_time:
+        _say_out_of_time(run, "ended before the answer was decided; to add seeds")
+    return finished
 
 
-def _train(run: Run, phase: str, proposals: Proposals, total: int, deadline: float | None = None) -> bool:
+def _train(run: Run, phase: str, proposals: Proposals, deadline: float | None = None) -> bool:
     """Run the trials of a phase; False where the user interrupted them."""
     if proposals.done:
         return True
@@ -188,7 +199,7 @@ def _train(run: Run, phase: str, proposals: Proposals, total: int, deadline: flo
             known[trial.name] = costs.gains(ledger, trial, run.facts)
         return known[trial.name]
 
-    with View(run.console, ledger, phase, total) as view:
+    with View(run.console, ledger, phase, proposals) as view:
 
         def changed(trial: Trial) -> None:
             view.changed(trial)

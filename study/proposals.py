@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import Protocol
@@ -13,6 +14,7 @@ from study import search
 from study.cells import Cell, cells
 from study.ledger import Ledger, Trial
 from study.search import Problem
+from study.undecided import undecided
 
 
 class Proposals(Protocol):
@@ -22,6 +24,11 @@ class Proposals(Protocol):
 
     @property
     def done(self) -> bool: ...
+
+    @property
+    def total(self) -> int:
+        """How many trials the phase has in all, as far as is known."""
+        ...
 
 
 def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
@@ -46,8 +53,12 @@ class SearchProposals:
     def done(self) -> bool:
         return not self.interrupted and (self.out_of_time or self._cell() is None)
 
+    @property
+    def total(self) -> int:
+        return self.ledger.spec.trials * len(cells(self.ledger.spec))
+
     def next(self) -> Trial | None:
-        if self.deadline is not None and time.monotonic() + self._mean_trial_seconds() >= self.deadline:
+        if self.deadline is not None and time.monotonic() + mean_seconds(self.ledger, SEARCH) >= self.deadline:
             self.interrupted.clear()
             self.out_of_time = True
         if self.interrupted:
@@ -60,32 +71,66 @@ class SearchProposals:
         cell = min(counts, key=lambda c: counts[c])
         return cell if counts[cell] < self.ledger.spec.trials else None
 
-    def _mean_trial_seconds(self) -> float:
-        """How long the complete trials took on average; 0 before the first."""
-        durations = [
-            (trial.finished - trial.started).total_seconds()
-            for trial in self.ledger.in_phase(SEARCH, COMPLETE)
-            if trial.started and trial.finished
-        ]
-        return sum(durations) / len(durations) if durations else 0.0
-
 
 class ConfirmProposals:
-    """Each candidate with each seed, unless the ledger has it already."""
+    """Each candidate with each seed, unless the ledger has it already; then more seeds for those that are undecided."""
 
-    def __init__(self, ledger: Ledger, candidates: list[Trial]) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, candidates: list[Trial], deadline: float | None = None, slots: int = 1) -> None:
+        """deadline: the time.monotonic() by which added seeds should end. slots: trials that run at once."""
+        self.ledger, self.candidates, self.deadline, self.slots = ledger, candidates, deadline, slots
         self.interrupted = deque(ledger.in_phase(CONFIRM, RUNNING))
-        recorded = {(trial.candidate, trial.seed) for trial in ledger.in_phase(CONFIRM)}
-        first = ledger.spec.seed + 1  # the search's own seed is not used again
-        seeds = range(first, first + ledger.spec.confirm.seeds)
-        self.wanted = deque((c, seed) for seed in seeds for c in candidates if (c.name, seed) not in recorded)
+        self.wanted: deque[tuple[Trial, int]] = deque()
+        self.out_of_time = self.settled = False
+        self._want()
 
     @property
     def done(self) -> bool:
-        return not self.interrupted and not self.wanted
+        self._want()
+        return not self.interrupted and not self.wanted and (self.settled or self.out_of_time)
+
+    @property
+    def total(self) -> int:
+        return len(self.ledger.in_phase(CONFIRM)) + len(self.wanted)
 
     def next(self) -> Trial | None:
         if self.interrupted:
             return self.interrupted.popleft()
+        self._want()
         return self.ledger.repeat(*self.wanted.popleft()) if self.wanted else None
+
+    def _want(self) -> None:
+        """Fill `wanted` from the next look, once every trial of the one before it has ended."""
+        if self.wanted or self.out_of_time or self.settled:
+            return
+        recorded = {(trial.candidate, trial.seed) for trial in self.ledger.in_phase(CONFIRM)}
+        first = self.ledger.spec.seed + 1  # the search's own seed is not used again
+        hanging, looks = self.candidates, self.ledger.spec.confirm.looks
+        for look, seeds in enumerate(looks):
+            missing = [(c, s) for s in range(first, first + seeds) for c in hanging if (c.name, s) not in recorded]
+            if missing and look and self._too_late(len(missing)):
+                self.out_of_time = True
+                return
+            self.wanted, self.settled = deque(missing), seeds == looks[-1]
+            if missing or self.settled or self.ledger.in_phase(CONFIRM, RUNNING):
+                return
+            hanging = undecided(self.ledger, self.candidates, seeds)
+            if not hanging:
+                self.settled = True
+                return
+
+    def _too_late(self, trials: int) -> bool:
+        """Whether so many more trials would end after the deadline."""
+        rounds = math.ceil(trials / self.slots)
+        return (
+            self.deadline is not None and time.monotonic() + rounds * mean_seconds(self.ledger, CONFIRM) > self.deadline
+        )
+
+
+def mean_seconds(ledger: Ledger, phase: str) -> float:
+    """How long the complete trials of a phase took on average; 0 before the first."""
+    durations = [
+        (trial.finished - trial.started).total_seconds()
+        for trial in ledger.in_phase(phase, COMPLETE)
+        if trial.started and trial.finished
+    ]
+    return sum(durations) / len(durations) if durations else 0.0

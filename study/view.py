@@ -15,14 +15,15 @@ from record.folder import COMPLETE, FAILED, PRUNED, RUNNING
 from study.candidates import best_of_each, front
 from study.costs import setting_costs
 from study.ledger import Ledger, Trial
+from study.proposals import Proposals
 from study.space.dimensions import Scalar
 
 
 class View:
     """A context in which `changed` may be called for each trial that starts, gets a row or ends."""
 
-    def __init__(self, console: Console, ledger: Ledger, phase: str, total_trials: int) -> None:
-        self.console, self.ledger, self.phase, self.total = console, ledger, phase, total_trials
+    def __init__(self, console: Console, ledger: Ledger, phase: str, proposals: Proposals) -> None:
+        self.console, self.ledger, self.phase, self.proposals = console, ledger, phase, proposals
         self.metric = ledger.spec.terms.validation
         self.started = time.monotonic()
         self.done_at_start = self._trials_done()
@@ -42,7 +43,7 @@ class View:
         if trial.state == RUNNING and trial.rows:
             return
         ended = sum(t.state != RUNNING for t in self.ledger.in_phase(self.phase))
-        line = f"{datetime.datetime.now():%H:%M:%S} [{ended}/{self.total}] {trial.name} {trial.state}"
+        line = f"{datetime.datetime.now():%H:%M:%S} [{ended}/{self.proposals.total}] {trial.name} {trial.state}"
         if trial.state == RUNNING:
             line += f" {_settings(trial)}"
         elif trial.error:
@@ -55,7 +56,7 @@ class View:
         trials = self.ledger.in_phase(self.phase)
         states = Counter(trial.state for trial in trials)
         counts = ", ".join(f"{states[s]} {s}" for s in (COMPLETE, RUNNING, PRUNED, FAILED) if states[s])
-        head = f"{self.phase}: {len(trials)}/{self.total} trials started ({counts}); {self._expected_end()}"
+        head = f"{self.phase}: {len(trials)}/{self.proposals.total} trials started ({counts}); {self._expected_end()}"
         return Group(Text(head), self._table(self.ledger.in_phase(self.phase, COMPLETE)))
 
     def _table(self, complete: list[Trial]) -> Table:
@@ -85,7 +86,7 @@ class View:
         done = self._trials_done()
         if done <= self.done_at_start:
             return "expected end: not known before the first epoch"
-        seconds = (time.monotonic() - self.started) * (self.total - done) / (done - self.done_at_start)
+        seconds = (time.monotonic() - self.started) * (self.proposals.total - done) / (done - self.done_at_start)
         return f"expected end {datetime.datetime.now() + datetime.timedelta(seconds=seconds):%H:%M:%S}"
 
 

@@ -18,16 +18,16 @@ from analysis.weigh.statistics import (
     accuracy_interval,
     bootstrap_accuracies,
     front_probability,
-    holm,
     student_interval,
     wilson_interval,
 )
 from analysis.weigh.tradeoff import most_accurate
 from record.contents import read_predictions
-from record.crossed import differences, examples_needed, seeds_needed
+from record.crossed import examples_needed, seeds_needed
+from record.looks import Looks, planned
 from record.tasks import Terms
+from record.verdicts import verdicts
 
-LEVEL = 0.05
 DRAWS = 2000
 
 
@@ -121,9 +121,10 @@ def comparisons(study: Study) -> pd.DataFrame:
     in validation, so that the test split does not choose what it tests.
 
     `difference`: by how much `first` is more accurate than `second` on the test split; `low`, `high`: its interval, all
-    those of a study together with 95 %; `p` is that of record/crossed.py, `p_holm` corrected for the number of rows;
-    `differ` whether the two are told apart. Where they are not: `images_needed`, the test images with which the same seeds
-    would tell them apart four times in five, and `seeds_needed`, the seeds with the same images; NaN where no number would.
+    those of a study together with 95 %; `p` is that of record/crossed.py (of all looks, where seeds are added until the
+    answer is decided), `p_holm` corrected for the number of rows; `differ` whether the two are told apart. Where they are
+    not: `images_needed`, the test images with which the same seeds would tell them apart four times in five, and
+    `seeds_needed`, the seeds with the same images; NaN where no number would.
     """
     candidates, right = confirmed(study), answers_right(study)
     candidates = candidates[candidates[terms(study).tested].notna()]
@@ -145,27 +146,30 @@ def _against_first(study: Study, name: str, rows: pd.DataFrame, right: dict[tupl
     task = terms(study)
     first = str(most_accurate(rows, task.validation, task.speed)["trial"].iloc[0])
     scores, binomial = _scores_by_seed(study, name, rows, right)
-    compared = differences(scores, first)
-    level = LEVEL / max(1, len(compared))
+    reached = verdicts(scores, first, _looks(study, name), binomial)
     lines: list[dict[str, Any]] = []
     for second in rows["trial"]:
-        if second == first:
-            continue
-        line = {"study": name, "first": first, "second": second}
-        if second in compared:
-            measured = compared[second]
-            if binomial:
-                measured = measured._replace(over_examples=binomial[first] + binomial[second])
-            half = measured.half_width(level)
+        line = {"study": name, "first": first, "second": second, "differ": False}
+        if second in reached:
+            verdict = reached[second]
+            measured, half = verdict.measured, verdict.measured.half_width(verdict.level)
             line |= {"difference": measured.mean, "low": measured.mean - half, "high": measured.mean + half}
-            line |= {"p": measured.p, "images_needed": examples_needed(measured, level)}
-            line |= {"seeds_needed": seeds_needed(measured, level)}
-        lines.append(line)
-    table = pd.DataFrame(lines, columns=list(_COMPARED))
-    table["p_holm"] = holm(table["p"])
-    table["differ"] = table["p_holm"] < LEVEL
-    table.loc[table["differ"], ["images_needed", "seeds_needed"]] = np.nan
-    return table.astype(_COMPARED)
+            line |= {"p": verdict.p, "p_holm": verdict.p_holm, "differ": verdict.differ}
+            if not verdict.differ:
+                line |= {"images_needed": examples_needed(measured, verdict.level)}
+                line |= {"seeds_needed": seeds_needed(measured, verdict.level)}
+        if second != first:
+            lines.append(line)
+    return pd.DataFrame(lines, columns=list(_COMPARED)).astype(_COMPARED)
+
+
+def _looks(study: Study, name: str) -> Looks:
+    """The numbers of seeds at which the study tests by plan; () where it does so once."""
+    spec = study.specs[name or study.names[0]]
+    confirm = spec.get("confirm")
+    if not isinstance(confirm, dict) or not confirm.get("until"):
+        return ()
+    return planned(confirm["seeds"], confirm.get("most"))
 
 
 def _scores_by_seed(

@@ -60,17 +60,6 @@ def accuracy_interval(accuracies: npt.ArrayLike, images: int, confidence: float 
     return Interval(max(0.0, float(mean - half)), min(1.0, float(mean + half)))
 
 
-def holm(p_values: npt.ArrayLike) -> Floats:
-    """p-values (n,) corrected for n tests, in the same order (Holm, 1979); a NaN stays NaN and does not count as a test."""
-    p = np.asarray(p_values, dtype=float)
-    corrected = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else steps
-    return corrected
-
-
 def bootstrap_accuracies(right: Sequence[Bools], draws: int, random: np.random.Generator) -> Floats:
     """Accuracies (draws, candidates) under resampling; `right[c]` (seeds, images): what candidate c classified correctly.
 

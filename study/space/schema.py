@@ -20,6 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from record import figures, tasks
 from record.errors import nearest
+from record.looks import MOST, Looks, planned
 from record.settings import settable
 from record.tasks import Terms
 from study.space.configs import read_config
@@ -132,6 +133,17 @@ class Confirm(Strict):
     """The confirm phase: the best trials are trained again and evaluated on the test split."""
 
     seeds: Whole = Field(3, ge=1, le=MAX_REPEATS, description="trainings per candidate, each with another seed")
+    until: Literal["decided"] | None = Field(
+        None,
+        description="decided: add seeds to the candidates that the answer hangs on until they are told apart, or more "
+        "seeds would not help; null: no more seeds",
+    )
+    most: Whole | None = Field(
+        None,
+        ge=1,
+        le=MAX_REPEATS,
+        description=f"maximum number of seeds per candidate with until: decided; null: {MOST}, or seeds if that is more",
+    )
     candidates: Whole | None = Field(
         None,
         ge=1,
@@ -139,6 +151,27 @@ class Confirm(Strict):
         description="maximum number of candidates: each model's best trial (always), each cell's, then the front; "
         "null: one a cell and 4 more",
     )
+
+    @model_validator(mode="after")
+    def _seeds_can_be_added(self) -> Confirm:
+        wrong = {
+            ("most",): (
+                "needs until: decided; without it, `seeds` says how many",
+                self.most is not None,
+                not self.until,
+            ),
+            ("until",): ("needs 2 seeds or more to begin with", self.until, self.seeds < 2),
+        }
+        problems = [Problem(where, message) for where, (message, *applies) in wrong.items() if all(applies)]
+        if self.most is not None and self.most < self.seeds:
+            problems.append(Problem(("most",), f"must not be below seeds, {self.seeds}, got {self.most}"))
+        refuse(problems)
+        return self
+
+    @property
+    def looks(self) -> Looks:
+        """The numbers of seeds per candidate after which the study may be decided."""
+        return planned(self.seeds, self.most) if self.until else (self.seeds,)
 
 
 class StudySpec(Strict):

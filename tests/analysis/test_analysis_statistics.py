@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -15,7 +14,6 @@ from analysis.weigh.statistics import (
     accuracy_interval,
     bootstrap_accuracies,
     front_probability,
-    holm,
     student_interval,
     wilson_interval,
 )
@@ -46,7 +44,6 @@ def test_wilson_interval_agrees_with_statsmodels(counted: tuple[int, int]) -> No
 def test_nothing_measured_says_nothing() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
     assert all(math.isnan(bound) for bound in (*student_interval([0.9]), *accuracy_interval([0.9], 100)))
-    assert holm([]).size == 0
     with pytest.raises(ValueError, match="between 0 and total=10"):
         wilson_interval(11, 10)
 
@@ -70,15 +67,6 @@ def test_interval_over_seeds_and_images_covers_as_often_as_it_says() -> None:
         low, high = accuracy_interval(right.mean(axis=1), 300)
         covered += low <= 0.795 <= high  # clipping at 1 takes about half a point off 0.8
     assert 0.94 < covered / 2000 < 1
-
-
-@settings(deadline=None, max_examples=10)  # statsmodels collects garbage at each call: half a second in a large process
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
-    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], **EXACT)
-    with_gap = holm([*p_values, math.nan])
-    assert with_gap[:-1] == pytest.approx(holm(p_values), **EXACT)
-    assert math.isnan(with_gap[-1])
 
 
 @settings(deadline=None, max_examples=25)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from study import checkpoints
 from study.cells import cells
 from study.ledger import Ledger, Trial
-from study.proposals import build_sampler
+from study.proposals import SearchProposals, build_sampler
 from study.session import image_sizes, unwritable
 from study.space.reading import resolve
 from study.space.schema import StudySpec
@@ -82,7 +82,7 @@ def test_a_person_sees_a_line_for_each_start_and_end_and_a_table_of_the_best(tmp
         done = ask(ledger)
         train(ledger, done, 0.9)
         console = Console(file=output, width=200)
-        with View(console, ledger, "search", total_trials=4) as view:
+        with View(console, ledger, "search", SearchProposals(ledger)) as view:
             running, failed = ask(ledger), ask(ledger)
             view.changed(running)
             assert "not known before the first epoch" in str(view.render().renderables[0])
@@ -94,8 +94,8 @@ def test_a_person_sees_a_line_for_each_start_and_end_and_a_table_of_the_best(tmp
             view.changed(running)
             console.print(view.render())
     starts, fails, completes, head, *table = output.getvalue().splitlines()
-    assert starts[9:].startswith("[1/4] resnet18-001 running lr=")
-    assert fails[9:] == "[2/4] resnet18-002 failed: diverged: the loss is nan"
-    assert completes[9:] == "[3/4] resnet18-001 complete val_accuracy=0.5000 after 1 epochs"
-    assert head.startswith("search: 3/4 trials started (2 complete, 1 failed); expected end ")
+    assert starts[9:].startswith("[1/8] resnet18-001 running lr=")
+    assert fails[9:] == "[2/8] resnet18-002 failed: diverged: the loss is nan"
+    assert completes[9:] == "[3/8] resnet18-001 complete val_accuracy=0.5000 after 1 epochs"
+    assert head.startswith("search: 3/8 trials started (2 complete, 1 failed); expected end ")
     assert "images/s alone" in "".join(table) and "resnet18-000" in "".join(table) and "not timed" in "".join(table)
