@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # this checkout, not an installed copy
@@ -150,15 +150,22 @@ def task_options(task: str) -> str:
 
 
 def type_of(field: FieldInfo) -> str:
-    bounds = [f"above {bound.gt}" for bound in field.metadata if isinstance(bound, annotated_types.Gt)]
-    bounds += [f"{bound.ge} or more" for bound in field.metadata if isinstance(bound, annotated_types.Ge)]
-    return ", ".join([type_words(field.annotation), *bounds])
+    return bounded(field.annotation, field.metadata)
+
+
+def bounded(kind: Any, metadata: Iterable[Any]) -> str:
+    bounds = [f"above {bound.gt}" for bound in metadata if isinstance(bound, annotated_types.Gt)]
+    bounds += [f"{bound.ge} or more" for bound in metadata if isinstance(bound, annotated_types.Ge)]
+    return ", ".join([type_words(kind), *bounds])
 
 
 def type_words(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return type_words(arguments[0])
+        fields = [part for part in kind.__metadata__ if isinstance(part, FieldInfo)]
+        return bounded(arguments[0], [bound for field in fields for bound in field.metadata])
+    if origin in (types.UnionType, Union) and any(get_origin(part) is Annotated for part in arguments):
+        return " or ".join("null" if part is types.NoneType else type_words(part) for part in arguments)
     if origin is list and get_origin(arguments[0]) is Literal:
         return f"list of {short(words(arguments[0])).replace(' or ', ', ')}"
     if origin in (list, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -113,3 +114,15 @@ def test_built_in_spaces_name_their_schema(name: str) -> None:
     first = (SPACES / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     path = first.removeprefix("# yaml-language-server: $schema=")
     assert (SPACES / path).resolve() == ROOT / "docs" / "space.schema.json"
+
+
+def test_the_schema_states_its_bounds_in_words_that_editors_know(generate: ModuleType) -> None:
+    """Pydantic writes `ge` and `le` for bounds behind a validator, which JSON Schema does not have."""
+    assert not {"ge", "gt", "le", "lt"} & set(_keys(generate.json_schema()))
+
+
+def _keys(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from part
+    for child in part.values() if isinstance(part, dict) else part if isinstance(part, list) else []:
+        yield from _keys(child)

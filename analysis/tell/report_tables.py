@@ -131,7 +131,8 @@ def pairs(compared: pd.DataFrame, study: Study) -> Table | None:
     notes = [
         "The first of each pair is the candidate that was most accurate in validation. “from to”: 95 % interval of the "
         "difference in points, of all rows together. “p holm”: one test over seeds and test images together (crossed "
-        "two-way analysis; Behrens' and Fisher's distribution), corrected for the number of rows.",
+        "two-way analysis; Behrens' and Fisher's distribution), corrected for the number of rows, and of looks where seeds "
+        "are added until the answer is decided.",
         "“seeds needed”, “images needed”: seeds (with these images) or test images (with these seeds) with which the two "
         "would be told apart four times out of five; a dash where no number can be given.",
     ]

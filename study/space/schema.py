@@ -26,7 +26,7 @@ from record.tasks import Terms
 from study.space.configs import read_config
 from study.space.dimensions import Choices, Dimension, Open, Range, Scalar, Strict
 from study.space.messages import Problem, refuse
-from study.space.numbers import MAX_CELLS, MAX_COUNT, MAX_REPEATS, Real, Whole
+from study.space.numbers import MAX_CELLS, MAX_COUNT, Real, Repeats, Whole
 from study.space.plain import name_problems
 from trainables.task import config_class, data_options_class
 
@@ -132,22 +132,18 @@ class EarlyStopping(Strict):
 class Confirm(Strict):
     """The confirm phase: the best trials are trained again and evaluated on the test split."""
 
-    seeds: Whole = Field(3, ge=1, le=MAX_REPEATS, description="trainings per candidate, each with another seed")
+    seeds: Repeats = Field(3, description="trainings per candidate, each with another seed")
     until: Literal["decided"] | None = Field(
         None,
         description="decided: add seeds to the candidates that the answer hangs on until they are told apart, or more "
         "seeds would not help; null: no more seeds",
     )
-    most: Whole | None = Field(
+    most: Repeats | None = Field(
         None,
-        ge=1,
-        le=MAX_REPEATS,
         description=f"maximum number of seeds per candidate with until: decided; null: {MOST}, or seeds if that is more",
     )
-    candidates: Whole | None = Field(
+    candidates: Repeats | None = Field(
         None,
-        ge=1,
-        le=MAX_REPEATS,
         description="maximum number of candidates: each model's best trial (always), each cell's, then the front; "
         "null: one a cell and 4 more",
     )
