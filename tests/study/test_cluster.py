@@ -39,42 +39,47 @@ SPACE = {
 }  # fmt: skip
 
 
+ADDRESS = "127.0.0.1:6399"
+
+
 @pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A Ray cluster with one GPU and eight CPUs by its own account, whatever the machine has."""
+def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
+    """The first process of a Ray cluster with one GPU and eight CPUs by its own account, whatever the machine has."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it asks for the token that an earlier Ray left in the home
     ray = Path(sys.executable).with_name("ray")
-    port = 6399
+    host, port = ADDRESS.split(":")
     start = [ray, "start", "--head", "--block", f"--port={port}", "--num-gpus=1", "--num-cpus=8"]
     head = subprocess.Popen([*start, "--include-dashboard=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(120):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
             break
         time.sleep(0.5)
-    yield f"127.0.0.1:{port}"
+    yield psutil.Process(head.pid)
     head.terminate()  # and what it started with it; `ray stop` would end every Ray of this machine
     head.wait(timeout=60)
 
 
-def training_now() -> set[int]:
-    """The processes that train a trial: workers carry its name as their title."""
+def training_now(head: psutil.Process) -> set[str]:
+    """The trials that the cluster's workers train: they carry its name as their title, as do children before they exec."""
     prefixes = tuple(f"ray::{model}-" for model in SPACE["models"])  # type: ignore[attr-defined]
-    workers = set()
-    for process in psutil.process_iter(["cmdline"]):
-        if " ".join(process.info["cmdline"] or []).startswith(prefixes):
-            workers.add(process.pid)
-    return workers
+    titles = set()
+    for process in head.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            titles.add(" ".join(process.cmdline()))
+    return {title for title in titles if title.startswith(prefixes)}
 
 
 @pytest.mark.slow
-def test_a_quarter_of_a_gpu_each_lets_four_trials_run_at_once_and_never_five(tmp_path: Path, address: str) -> None:
+def test_a_quarter_of_a_gpu_each_lets_four_trials_run_at_once_and_never_five(
+    tmp_path: Path, head: psutil.Process
+) -> None:
     (tmp_path / "quarters.yaml").write_text(yaml.safe_dump(SPACE))
-    command = [sys.executable, str(ROOT / "run_study.py"), "--space", "quarters.yaml", "--address", address]
+    command = [sys.executable, str(ROOT / "run_study.py"), "--space", "quarters.yaml", "--address", ADDRESS]
     with (tmp_path / "output").open("w") as output:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output, env=os.environ)
         counts = []
         while process.poll() is None:
-            counts.append(len(training_now()))
+            counts.append(len(training_now(head)))
             time.sleep(0.2)
     assert process.returncode == 0, (tmp_path / "output").read_text()
     assert max(counts) == 4
