@@ -9,7 +9,7 @@ from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study
 from record import figures
 from record.figures import CONTENDED, TRIALS
-from record.folder import COMPLETE, PHASES
+from record.folder import COMPLETE, PHASES, PRUNED
 from record.pareto import pareto_mask
 from record.tasks import Terms
 
@@ -67,6 +67,13 @@ def searched(study: Study) -> pd.DataFrame:
     """The search trials that ran their whole budget: one row each, with the accuracy on the validation split."""
     trials = study.trials
     return trials[(trials["phase"] == SEARCH) & (trials["state"] == COMPLETE)].reset_index(drop=True)
+
+
+def tried(study: Study) -> pd.DataFrame:
+    """The search trials that reached anything, in the order in which they started: those that were stopped early, too."""
+    trials = study.trials
+    ended = (trials["phase"] == SEARCH) & trials["state"].isin([COMPLETE, PRUNED])
+    return trials[ended & trials[terms(study).validation].notna()].reset_index(drop=True)
 
 
 def confirm_runs(study: Study) -> pd.DataFrame:

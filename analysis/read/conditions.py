@@ -53,6 +53,13 @@ def was_disturbed(study: Study, row: Mapping[Any, Any]) -> bool:
     return bool(own["busy"].notna().any())
 
 
+def validation_examples(study: Study, name: str) -> int:
+    """How many examples validation figures of the study of this name rest on; 0 where the folder does not say."""
+    data = study.environments[name].get("data")
+    examples = data.get("validation") if isinstance(data, dict) else None
+    return examples if isinstance(examples, int) else 0
+
+
 def interpolation_error(study: Study) -> list[str]:
     """One line: how far the search's interpolated speeds were from those that the confirm phase timed exactly."""
     exact, interpolated = speed(study), terms(study).interpolated_speed

@@ -92,6 +92,8 @@ def _load_one(folder: StudyFolder, name: str) -> Study:
     for table, frame in frames.items():
         problems = convert(frame, types(task.name, table))
         notes += [f"{folder.table(table).name}: {problem}" for problem in problems]
+    # Tables of an older version name no cells: each model had one.
+    frames[TRIALS]["cell"] = frames[TRIALS]["cell"].fillna(frames[TRIALS]["model"])
     if lagging := lag.note(folder, frames[TRIALS]):
         notes.append(lagging)
     return Study(

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.read.candidates import choices, front, searched, settings, speed, terms
-from analysis.read.conditions import was_disturbed
+from analysis.read.conditions import validation_examples, was_disturbed
 from analysis.read.study_folder import Study
+from analysis.tell.tuning import caveats
 from analysis.tell.wording import count, enumeration, setting, trial_name
 from analysis.weigh.statistics import wilson_interval
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
@@ -68,7 +69,7 @@ def _sentences(
         lines += _against_all(study, row, pairs) if is_top else [_against(study, row, top, accuracy, pairs)]
     elif not is_top:
         lines.append(_exchange(study, row, top, accuracy))
-    return lines
+    return [*lines, *caveats(study)] if is_top else lines
 
 
 def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.DataFrame) -> str:
@@ -87,7 +88,7 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
 
 def _interval(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.DataFrame) -> tuple[float, float, str]:
     if accuracy == terms(study).validation:
-        images = _validation_images(study, row)
+        images = validation_examples(study, row.get("study", study.names[0]))
         if not terms(study).is_share or not images:
             return math.nan, math.nan, ""
         return *wilson_interval(row[accuracy] * images, images), f"{images:,} validation images, one training"
@@ -97,12 +98,6 @@ def _interval(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     tested = f"{row['test_images']:,} test images" if not pd.isna(row.get("test_images")) else "the test images"
     over = {"seeds and images": f"{seeds} and {tested}", "seeds": seeds, "images": f"{tested}, {seeds}"}
     return own["low"], own["high"], over.get(own["interval"], "")
-
-
-def _validation_images(study: Study, row: dict[Any, Any]) -> int:
-    data = study.environments[row.get("study", study.names[0])].get("data")
-    images = data.get("validation") if isinstance(data, dict) else None
-    return images if isinstance(images, int) else 0
 
 
 def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list[str]:
@@ -165,7 +160,10 @@ def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: s
         return text + " Whether they differ was not tested."
     p = pair["p_holm"].iloc[0]
     if pair["differ"].iloc[0]:
-        return text + f" The difference is significant (p = {p:.2g}, corrected for {count(len(pairs), 'comparison')})."
+        return (
+            f"{text} The difference is significant, each {_as_tuned(study, row)} (p = {p:.2g}, corrected for "
+            f"{count(len(pairs), 'comparison')})."
+        )
     return text + f" The two cannot be told apart in accuracy (p = {p:.2g})."
 
 

@@ -11,7 +11,10 @@ from analysis.tell.pictures.data import Findings
 from analysis.tell.pictures.importance import SettingImportance
 from analysis.tell.pictures.merging import TokenMerging
 from analysis.tell.pictures.sizes import DataScaling
+from analysis.tell.pictures.tuning import ExpectedBest
+from analysis.tell.tuning import caveats
 from analysis.tell.wording import enumeration
+from analysis.weigh.expected_best import MIN_TRIALS
 from analysis.weigh.scaling import SizeScaling
 from record import figures
 
@@ -21,7 +24,9 @@ MAX_TIMING_RATIO = 1.25  # between two timings of one setting: more than a quiet
 def remarks(study: Study, findings: Findings) -> dict[str, list[str]]:
     """By picture: what it rests on, or what could not be shown and why."""
     unmerged = "No model has complete trials at more than one tome_ratio."
+    few = f"No cell has {MIN_TRIALS} trials that reached anything, too few to say what more of them would bring."
     return {
+        ExpectedBest.name: [*([] if len(findings.expected_best_curves) else [few]), *caveats(study)],
         LearningCurves.name: [] if study.epochs.size else ["No epoch has been recorded."],
         DataScaling.name: _power_laws(study, findings.size_scaling),
         TokenMerging.name: [] if len(findings.merging_curve) else [unmerged],

@@ -18,12 +18,14 @@ from analysis.tell.pictures.importance import SettingImportance
 from analysis.tell.pictures.merging import TokenMerging
 from analysis.tell.pictures.sizes import DataScaling
 from analysis.tell.pictures.tradeoff import NOTHING_MEASURED, AccuracyVsSpeed
+from analysis.tell.pictures.tuning import ExpectedBest
 from analysis.weigh.comparison import comparisons
 from record.folder import StudyFolder, write_text
 
 _HERE = Path(__file__).parent
 _SECTIONS = [
-    (picture.name, picture.heading) for picture in (LearningCurves, DataScaling, TokenMerging, SettingImportance)
+    (picture.name, picture.heading)
+    for picture in (ExpectedBest, LearningCurves, DataScaling, TokenMerging, SettingImportance)
 ]
 _PARTS = (
     ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), *((f"{name}-part", title) for name, title in _SECTIONS),

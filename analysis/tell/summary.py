@@ -10,6 +10,7 @@ from analysis.read.candidates import choices, front, settings, speed, terms
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.tables import grid
+from analysis.tell.tuning import caveats
 from analysis.tell.wording import count, shortened, trial_name
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
@@ -33,7 +34,14 @@ def print_summary(study: Study, console: Console | None = None) -> None:
     for name, part in parts:
         if len(part):
             console.print(_terminal_table(part, study, title=str(name)))
-    for line in [*_legend(table, study), *_front_line(study), *interpolation_error(study), *_failures(study)]:
+    lines = [
+        *_legend(table, study),
+        *_front_line(study),
+        *caveats(study),
+        *interpolation_error(study),
+        *_failures(study),
+    ]
+    for line in lines:
         say(line)
     for note in study.notes:
         say(f"Note: {note}")

@@ -135,6 +135,6 @@ def test_importance_says_why_there_is_none(tmp_path: Path) -> None:
 def test_every_figure_is_drawn_where_there_is_something_to_draw(tmp_path: Path) -> None:
     drawn = write_figures(analysis.load(searched_study(tmp_path / "s", 12)), tmp_path / "figures")
     assert [path.name for path in drawn] == [
-        "accuracy_vs_speed.png", "learning_curves.png", "token_merging.png", "importance.png",
+        "accuracy_vs_speed.png", "expected_best.png", "learning_curves.png", "token_merging.png", "importance.png",
     ]  # fmt: skip
     assert all(path.stat().st_size > 10_000 for path in drawn)

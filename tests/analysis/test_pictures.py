@@ -1,6 +1,7 @@
 """The pictures: what they show by hand-worked numbers, and that PNG and page show the same."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 
 import analysis
 from analysis.tell.pictures import html, png, tradeoff
-from analysis.tell.pictures.data import Findings, StudyPicture, pictures, weigh
+from analysis.tell.pictures.data import StudyPicture, pictures, weigh
 from analysis.tell.pictures.importance import setting_importance
 from analysis.tell.pictures.merging import token_merging
 from analysis.tell.pictures.style import styles
@@ -39,16 +40,8 @@ def every_picture(folder: Path) -> list[StudyPicture]:
         again = {"phase": "confirm", "candidate": trial, "test_images": 400}
         rows += [trial_row(f"{trial}-s{i}", 0.9, 110.0, test_accuracy=0.90 + 0.01 * i, seed=i, **again) for i in (1, 2)]
     study = analysis.load(write_tables(folder, rows))
-    found = weigh(study)
     shares = [(model, target, "lr", 0.7, 10) for model in MODELS[1:] for target in ("accuracy", "speed")]
-    findings = Findings(
-        found.intervals,
-        found.learning_curves,
-        found.size_scaling,
-        found.merging_curve,
-        pd.DataFrame(shares, columns=list(COLUMNS)),
-        [],
-    )
+    findings = replace(weigh(study), importance=pd.DataFrame(shares, columns=list(COLUMNS)), importance_remarks=[])
     return pictures(study, findings)
 
 

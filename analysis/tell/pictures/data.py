@@ -10,10 +10,12 @@ from analysis.tell.pictures.importance import SettingImportance, setting_importa
 from analysis.tell.pictures.merging import TokenMerging, token_merging
 from analysis.tell.pictures.sizes import DataScaling, data_scaling
 from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, accuracy_vs_speed
+from analysis.tell.pictures.tuning import ExpectedBest, expected_best
 from analysis.weigh import importance, scaling
 from analysis.weigh.comparison import intervals
+from analysis.weigh.expected_best import expected_best_curves
 
-StudyPicture = AccuracyVsSpeed | LearningCurves | DataScaling | TokenMerging | SettingImportance
+StudyPicture = AccuracyVsSpeed | ExpectedBest | LearningCurves | DataScaling | TokenMerging | SettingImportance
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Findings:
     """What weigh/ makes of a study: the frames that its functions of these names return."""
 
     intervals: pd.DataFrame
+    expected_best_curves: pd.DataFrame
     learning_curves: pd.DataFrame
     size_scaling: list[scaling.SizeScaling]
     merging_curve: pd.DataFrame
@@ -31,6 +34,7 @@ class Findings:
 def weigh(study: Study) -> Findings:
     return Findings(
         intervals(study),
+        expected_best_curves(study),
         scaling.learning_curves(study),
         scaling.size_scaling(study),
         scaling.merging_curve(study),
@@ -41,6 +45,8 @@ def weigh(study: Study) -> Findings:
 def pictures(study: Study, findings: Findings) -> list[StudyPicture]:
     """The pictures that the study has data for, and always the first, accuracy against speed."""
     drawn: list[StudyPicture] = [accuracy_vs_speed(study, findings.intervals)]
+    if len(findings.expected_best_curves):
+        drawn.append(expected_best(study, findings.expected_best_curves))
     if len(findings.learning_curves):
         drawn.append(learning_curves(study, findings.learning_curves))
     if findings.size_scaling:

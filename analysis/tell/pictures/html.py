@@ -16,6 +16,7 @@ from analysis.tell.pictures.merging import TokenMerging
 from analysis.tell.pictures.sizes import DataScaling, SizeCurve
 from analysis.tell.pictures.style import Axis, Style
 from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, Marks
+from analysis.tell.pictures.tuning import ExpectedBest
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -67,6 +68,8 @@ def figure(picture: StudyPicture) -> "Figure":
     match picture:
         case AccuracyVsSpeed():
             _accuracy_vs_speed(result, picture)
+        case ExpectedBest():
+            _expected_best(result, picture)
         case LearningCurves():
             _learning_curves(result, picture)
         case DataScaling():
@@ -103,6 +106,25 @@ def _error_bars(marks: Marks) -> dict[str, Any]:
 def _lines(text: list[str]) -> str:
     first, *rest = map(escape, text)
     return "<br>".join([f"<b>{first}</b>", *rest])
+
+
+def _expected_best(result: "Figure", picture: ExpectedBest) -> None:
+    for curve in picture.curves:
+        points, between = curve.points, " to ".join(_value(f"customdata[{i}]", picture.y) for i in (0, 1))
+        result.add_scatter(
+            **_group(curve.model), mode="lines+markers", x=points["trials"], y=points["accuracy"],
+            line={"color": curve.style.colour}, marker=_marker(curve.style, 6), customdata=points[["low", "high"]].to_numpy(),
+            hovertemplate=f"{escape(curve.cell)}<br>best of %{{x}} trials: {_value('y', picture.y)} ({between})<extra></extra>",
+        )  # fmt: skip
+        _band(result, curve.model, curve.style.colour, points, "trials")
+
+
+def _band(result: "Figure", model: str, colour: str, points: pd.DataFrame, x: str) -> None:
+    """Between the columns low and high of `points`."""
+    result.add_scatter(
+        **_group(model), x=[*points[x], *points[x][::-1]], y=[*points["high"], *points["low"][::-1]],
+        fill="toself", opacity=0.12, fillcolor=colour, line={"width": 0}, mode="lines", hoverinfo="skip",
+    )  # fmt: skip
 
 
 def _learning_curves(result: "Figure", picture: LearningCurves) -> None:
@@ -145,11 +167,7 @@ def _power_law(result: "Figure", picture: DataScaling, curve: SizeCurve) -> None
             hovertemplate=f"{escape(curve.model)}, {kind}<br>%{{x:,.0f}} {picture.examples}: "
             f"{_value('y', picture.y)} ({between})<extra></extra>",
         )  # fmt: skip
-    band = curve.band
-    result.add_scatter(
-        **_group(curve.model), x=[*band["train_size"], *band["train_size"][::-1]], y=[*band["high"], *band["low"][::-1]],
-        fill="toself", opacity=0.12, fillcolor=colour, line={"width": 0}, mode="lines", hoverinfo="skip",
-    )  # fmt: skip
+    _band(result, curve.model, colour, curve.band, "train_size")
 
 
 def _token_merging(result: "Figure", picture: TokenMerging) -> None:

@@ -12,6 +12,7 @@ from analysis.tell.pictures.merging import TokenMerging
 from analysis.tell.pictures.sizes import DataScaling
 from analysis.tell.pictures.style import Axis, Style
 from analysis.tell.pictures.tradeoff import NOTHING_MEASURED, AccuracyVsSpeed
+from analysis.tell.pictures.tuning import ExpectedBest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,8 @@ def draw(picture: StudyPicture, axes: "Axes") -> None:
         case AccuracyVsSpeed():
             subtitle = picture.conditions
             _accuracy_vs_speed(axes, picture)
+        case ExpectedBest():
+            _expected_best(axes, picture)
         case LearningCurves():
             _learning_curves(axes, picture)
         case DataScaling():
@@ -87,6 +90,17 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
             axes.plot([], [], "o", color="0.4", markersize=size, label=picture.key[key])
     axes.plot([], [], ":", color="0.35", label=picture.key["front"])
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+
+
+def _expected_best(axes: "Axes", picture: ExpectedBest) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for curve in picture.curves:
+        points, (colour, _, marker) = curve.points, curve.style
+        axes.plot(points["trials"], points["accuracy"], color=colour, marker=marker, markersize=4)
+        axes.fill_between(points["trials"], points["low"], points["high"], color=colour, alpha=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend_of_models(axes, {curve.model: curve.style for curve in picture.curves}, "-")
 
 
 def _learning_curves(axes: "Axes", picture: LearningCurves) -> None:

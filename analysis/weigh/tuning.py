@@ -1,0 +1,125 @@
+"""What a comparison of models must say of how well each cell was tuned: from the ranges in study.yaml and its trials."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from analysis.read.candidates import confirm_runs, searched, terms, tried
+from analysis.read.conditions import validation_examples
+from analysis.read.study_folder import Study
+from analysis.weigh.expected_best import MIN_TRIALS, expected_best
+from analysis.weigh.tradeoff import best_per_model
+from record.folder import COMPLETE, FAILED, PRUNED, SEARCH
+
+NEAR = 0.05  # of a range's width: so close to its end, the best may lie beyond
+# More of these buys accuracy with time: where to stop is what a study asks, not a matter of tuning.
+TRADED = ("train_size", "image_size", "tome_ratio")
+
+
+class AtEnd(NamedTuple):
+    """The most accurate trial of a cell has this setting at the "low" or "high" end of the range that was searched."""
+
+    cell: str
+    setting: str
+    end: str
+
+
+class Gaining(NamedTuple):
+    """The last third of a cell's trials raised the expected best by `gain`, more than `luck`."""
+
+    cell: str
+    gain: float
+    luck: float
+
+
+class Budget(NamedTuple):
+    """How many trials of a cell ended how."""
+
+    cell: str
+    complete: int
+    pruned: int
+    failed: int
+
+
+class Tuning(NamedTuple):
+    """What limits a comparison; `unequal` holds all cells where the numbers of complete trials differ, else none."""
+
+    at_ends: list[AtEnd]
+    gaining: list[Gaining]
+    unequal: list[Budget]
+
+
+def tuning(study: Study) -> Tuning:
+    return Tuning(list(_at_ends(study)), list(_gaining(study)), _unequal(study))
+
+
+def _at_ends(study: Study) -> Iterator[AtEnd]:
+    """A range that starts at 0 has no values below, so its low end is none that could be moved."""
+    by = [*study.keys, "cell"]
+    for best in best_per_model(searched(study), terms(study).validation, by).to_dict("records"):
+        for setting, (low, high, log) in _ranges(study.specs[best.get("study", study.names[0])], best["model"]):
+            value = best.get(setting)
+            if setting in TRADED or not isinstance(value, int | float) or math.isnan(value):
+                continue
+            place = (math.log(value / low) / math.log(high / low)) if log else (value - low) / (high - low)
+            if (place <= NEAR and low != 0) or place >= 1 - NEAR:
+                yield AtEnd(_label([best[name] for name in by]), setting, "low" if place <= NEAR else "high")
+
+
+def _ranges(spec: dict[str, Any], model: str) -> Iterator[tuple[str, tuple[float, float, bool]]]:
+    """The searched ranges of a model entry in study.yaml; lists of choices have no ends."""
+    models = spec.get("models")
+    entry = models.get(model) if isinstance(models, dict) else None
+    search = entry.get("search") if isinstance(entry, dict) else None
+    for setting, dimension in search.items() if isinstance(search, dict) else ():
+        if isinstance(dimension, dict) and {"low", "high"} <= dimension.keys():
+            yield str(setting), (float(dimension["low"]), float(dimension["high"]), bool(dimension.get("log")))
+
+
+def _gaining(study: Study) -> Iterator[Gaining]:
+    """The best came in the last third, and without that third the expected best is lower by more than a training's luck.
+
+    The expected best flattens with each trial, so what the last third added bounds what as many more would add, had the
+    trials been drawn at random; below the luck of one training, validation could not tell it from nothing.
+    """
+    accuracy = terms(study).validation
+    for key, rows in tried(study).groupby([*study.keys, "cell"], sort=False):
+        values = rows[accuracy].to_numpy(dtype=float)
+        before = len(values) - len(values) // 3
+        if len(values) < MIN_TRIALS or values.argmax() < before:
+            continue
+        gain = expected_best(values, len(values)) - expected_best(values, before)
+        luck = _luck(study, key, float(values.max()))
+        if gain > luck:
+            yield Gaining(_label(key), gain, luck)
+
+
+def _luck(study: Study, key: tuple[Any, ...], accuracy: float) -> float:
+    """The standard deviation of one training's validation accuracy: over the seeds of the cell's confirmed candidates, else
+    of a share of the validation split; NaN where neither is known."""
+    runs = confirm_runs(study)
+    own = runs[(runs[[*study.keys, "cell"]] == list(key)).all(axis=1)]
+    over_seeds = float(own.groupby("candidate")[terms(study).validation].var().mean())
+    if over_seeds > 0:
+        return math.sqrt(over_seeds)
+    examples = validation_examples(study, str(key[0]) if "study" in study.trials else study.names[0])
+    return math.sqrt(accuracy * (1 - accuracy) / examples) if terms(study).is_share and examples else math.nan
+
+
+def _unequal(study: Study) -> list[Budget]:
+    """Cells of merged studies are compared within their study."""
+    trials = study.trials[study.trials["phase"] == SEARCH]
+    unequal: list[Budget] = []
+    for _, own in trials.groupby(study.keys[:-1], sort=False) if study.keys[:-1] else [("", trials)]:
+        budgets = [
+            Budget(_label(key), *(int((rows["state"] == state).sum()) for state in (COMPLETE, PRUNED, FAILED)))
+            for key, rows in own.groupby([*study.keys, "cell"], sort=False)
+        ]
+        if len({budget.complete for budget in budgets}) > 1:
+            unequal += budgets
+    return unequal
+
+
+def _label(key: Sequence[Any]) -> str:
+    """(study,) model, cell -> "study/cell"."""
+    return "/".join(map(str, [*key[:-2], key[-1]]))
