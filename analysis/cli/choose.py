@@ -57,8 +57,8 @@ def table(folders: Folders, format: FormatOption = Format.TEXT) -> None:
     if format is Format.TEXT:
         print_summary(study)
     else:
-        print_notes(study.notes)
-        print_frame(summary(study), format)
+        print_notes([*study.notes, *_doubts(study, rows := summary(study))])
+        print_frame(rows, format)
 
 
 @app.command()
@@ -87,7 +87,7 @@ def pareto(
         raise StudyError(f"--x, --y and --z must be different columns, not {' and '.join(columns)}")
     on_front = pareto_mask(rows[list(columns)].to_numpy(dtype=float, na_value=float("nan")), maximise)
     front = rows[on_front].sort_values(columns[0], kind="stable")
-    print_notes(study.notes)
+    print_notes([*study.notes, *_doubts(study, front)])
     print_frame(front[_shown(study, list(columns))], format)
 
 
@@ -121,12 +121,24 @@ def best(
     needs = _picks(rows, accuracy, speed_column, terms(study).point if points is None else points, above)
     answers = _answers(needs)
     shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column])]
-    print_notes(study.notes)
+    print_notes([*study.notes, *_doubts(study, answers)])
     print_frame(answers[shown].astype({"need": "str"}), format)
     unanswered = [need for need, pick in needs.items() if pick.empty]
     print_notes(f"no candidate for: {need}" for need in unanswered)
     if len(unanswered) == len(needs):
         raise typer.Exit(1)
+
+
+def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
+    """One line where search trials are among `rows`, which were chosen by the figure that is shown."""
+    from analysis.read.candidates import UNCONFIRMED, terms
+    from analysis.tell.wording import shortened
+
+    names = rows.loc[rows["seeds"].isna(), "trial"].dropna() if "seeds" in rows else rows["trial"]
+    if names.empty:
+        return []
+    shown = shortened(names.unique().tolist(), 4)
+    return [f"{terms(study).validation} of {shown}: one training, the best of many ({UNCONFIRMED})"]
 
 
 def _picks(

@@ -14,6 +14,7 @@ from record.pareto import pareto_mask
 from record.tasks import Terms
 
 _, SEARCH, CONFIRM = PHASES
+UNCONFIRMED = "unconfirmed, optimistic"  # the validation figure of one training that was chosen among many by it
 _CONDITIONS = ("image_size",)  # settings that conditions.py states where all trials share them
 
 

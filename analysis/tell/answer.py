@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import choices, front, searched, settings, speed, terms
-from analysis.read.conditions import validation_examples, was_disturbed
+from analysis.read.candidates import UNCONFIRMED, choices, front, searched, settings, speed, terms
+from analysis.read.conditions import was_disturbed
 from analysis.read.study_folder import Study
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import count, enumeration, setting, trial_name
-from analysis.weigh.statistics import wilson_interval
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
 from record import figures
 from record.folder import FAILED, PHASES, RUNNING
@@ -77,21 +76,18 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     chosen = [setting(key, row[key]) for key in settings(study) if not pd.isna(row[key])]
     text = f"{row['model']} with {', '.join(chosen)}: " if chosen else f"{row['model']}: "
     text += f"{figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}"
-    low, high, over = _interval(study, row, accuracy, intervals)
-    if not math.isnan(low):
-        text += f" (95 % interval {words.show(low)} to {words.show(high)}, over {over})"
+    if accuracy == words.validation:
+        text += f" ({UNCONFIRMED}: the best of {count(len(searched(study)), 'single training')})"
+    else:
+        low, high, over = _interval(study, row, intervals)
+        text += "" if math.isnan(low) else f" (95 % interval {words.show(low)} to {words.show(high)}, over {over})"
     if not pd.isna(value := row.get(speed(study))):
         how = "timed while something else used the hardware" if was_disturbed(study, row) else "alone on the hardware"
         text += f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} {how}"
     return text + "."
 
 
-def _interval(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.DataFrame) -> tuple[float, float, str]:
-    if accuracy == terms(study).validation:
-        images = validation_examples(study, row.get("study", study.names[0]))
-        if not terms(study).is_share or not images:
-            return math.nan, math.nan, ""
-        return *wilson_interval(row[accuracy] * images, images), f"{images:,} validation images, one training"
+def _interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tuple[float, float, str]:
     identity = [*study.keys, "trial"]
     own = intervals[(intervals[identity] == [row[key] for key in identity]).all(axis=1)].iloc[0]
     seeds = count(row["seeds"], "seed")
@@ -196,6 +192,7 @@ def status(study: Study) -> list[str]:
     elif choices(study)[1] == terms(study).validation:
         lines.append(
             "Not every model has a confirmed candidate: all figures come from single trainings on the validation split "
-            "and, being the best of many, are optimistic. Differences are not tested."
+            f"and, being the best of many, are {UNCONFIRMED}; no interval over images would hold for them. Differences are "
+            "not tested."
         )
     return lines

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import choices, front, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
 from analysis.read.study_folder import Study
 from analysis.tell.wording import trial_name
 from analysis.weigh.scaling import SizeScaling
@@ -85,7 +85,7 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
         best = summary(study)
         best = best[best["trial"].notna()]
         known = [column for column in (*study.keys, "trial", words.validation, *shown, "on_front") if column in best]
-        return table(best[known], "Best trial of each model, one training each")
+        return table(best[known], f"Best trial of each model, one training each: {UNCONFIRMED}")
     identity = [*study.keys, "trial"]
     frame = intervals
     if accuracy == words.tested:  # else only some are confirmed, and the table of all trials has what they cost

@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis.read.candidates import choices, front, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.tables import grid
@@ -69,6 +69,9 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if len(seeds := table["seeds"].dropna()):
         over = count(seeds.max(), "seed") if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()} seeds"
         lines.append(f"test {terms(study).quality}: mean ± standard deviation over {over}")
+    if table.loc[table["trial"].notna(), "seeds"].isna().any():
+        without = "" if table["seeds"].isna().all() else " where test is empty"
+        lines.append(f"val {terms(study).quality}{without}: the best of many single trainings ({UNCONFIRMED})")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):

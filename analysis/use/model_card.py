@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.read.candidates import SEARCH, UNCONFIRMED
 from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
 from analysis.use.exported_model import WEIGHTS, ExportedModel
@@ -79,7 +80,9 @@ def _conditions(study: Study, row: pd.Series) -> list[str]:
 
 
 def _seeds(study: Study, row: pd.Series) -> list[str]:
-    """How much the test accuracy depends on the seed."""
+    """How much the accuracy depends on the seed, or that nobody knows."""
+    if row["phase"] == SEARCH:
+        return [f"One training of a search, chosen by its validation figures: they are {UNCONFIRMED}."]
     runs = study.trials[study.trials["candidate"] == row["candidate"]][_TESTED].dropna()
     if pd.isna(row["candidate"]) or len(runs) < 2:
         return []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.read.candidates import terms
+from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study, load
 from analysis.weigh.summary import best_candidates
@@ -17,7 +17,8 @@ COLUMNS = ("study", "started", "phases_done", *STATES, "best_model", "best")
 def overview(results: Path) -> tuple[pd.DataFrame, list[str]]:
     """(one row per study, the latest first; a note for each folder that cannot be read).
 
-    `best` is the best validation quality so far, shown in the task's terms. States count trials of all phases.
+    `best` is the best validation quality so far, in the task's terms, and whether it is unconfirmed. States count trials of
+    all phases.
     """
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -42,5 +43,6 @@ def _row(name: str, study: Study) -> dict[str, Any]:
     words, best = terms(study), best_candidates(study)
     if len(best):
         [top] = best.nlargest(1, words.validation).to_dict("records")
-        row |= {"best_model": top["model"], "best": f"{words.label} {words.show(top[words.validation])}"}
+        doubt = f" ({UNCONFIRMED})" if pd.isna(top.get("seeds")) else ""
+        row |= {"best_model": top["model"], "best": f"{words.label} {words.show(top[words.validation])}{doubt}"}
     return row

@@ -135,12 +135,13 @@ def test_the_test_split_chooses_nothing(tmp_path: Path) -> None:
     assert "On the test split it is beaten by vit-001" in " ".join(first.sentences)
 
 
-def test_an_unconfirmed_answer_says_so(tmp_path: Path) -> None:
+def test_an_unconfirmed_answer_says_so_and_has_no_interval(tmp_path: Path) -> None:
     study = analysis.load(write_study(tmp_path / "s", seeds=0))
     first = answers(study, intervals(study), comparisons(study))[0]
-    assert "validation accuracy" in first.sentences[0]
+    assert "validation accuracy" in first.sentences[0] and "95 % interval" not in first.sentences[0]
+    assert "(unconfirmed, optimistic: the best of 11 single trainings)" in first.sentences[0]
     lines = " ".join(status(study))
-    assert "optimistic" in lines
+    assert "unconfirmed, optimistic" in lines
     assert "confirm not done" in lines
 
 

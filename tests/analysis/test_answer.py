@@ -37,7 +37,8 @@ def test_an_answer_is_in_the_terms_of_its_task(tmp_path: Path) -> None:
     (folder / "study.yaml").write_text("task: translation\nmodels: {vit: {search: {lr: 1, dropout: 1}}}\n")
     study = analysis.load(folder)
     best, fast = answers(study, intervals(study), comparisons(study))
-    assert "validation BLEU 30.0, 100 sentences/s alone on the hardware." in best.sentences[0]
+    reached = "validation BLEU 30.0 (unconfirmed, optimistic: the best of 2 single trainings)"
+    assert f"{reached}, 100 sentences/s alone on the hardware." in best.sentences[0]
     assert "Fastest within 1 point of the best" in fast.needs
     assert fast.sentences[1] == "It is 2.50 times as fast as vit-000 and was measured 0.5 BLEU less accurate."
 

@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from fake_study import trial_row, write_tables
+from fake_study import trial_row, write_study, write_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
+from analysis.tell import report_tables
 from analysis.tell.answer import answers
 from analysis.tell.pictures import html
 from analysis.tell.pictures.data import pictures, weigh
 from analysis.tell.pictures.png import draw
+from analysis.tell.summary import print_summary
 from analysis.tell.tuning import caveats
 from analysis.weigh.comparison import comparisons, intervals
 from analysis.weigh.expected_best import band, expected_best, expected_best_curves
+from analysis.weigh.overview import overview
 from analysis.weigh.tuning import AtEnd, tuning
 
 LR = {"low": 1e-4, "high": 1e-2, "log": True, "step": None}
@@ -100,7 +103,7 @@ def test_both_renderings_show_the_same_curve_and_band(tmp_path: Path) -> None:
     assert list(filled.y) == [*curve["high"], *curve["low"][::-1]]
     drawn = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (drawn.min(), drawn.max()) == (curve["low"].min(), curve["high"].max())
-    assert "as random draws" in picture.caption and "early-stopped ones count" in picture.caption
+    assert "taken for a random draw" in picture.caption and "early-stopped ones count" in picture.caption
 
 
 @pytest.mark.parametrize(
@@ -177,3 +180,25 @@ def test_merged_studies_are_tuned_each_for_itself(tmp_path: Path) -> None:
     assert tuning(both).at_ends == [AtEnd("two/vit", "lr", "high")]
     assert tuning(both).unequal == []  # the cells of one study are equal
     assert pd.isna(both.trials["cell"]).sum() == 0
+
+
+@pytest.mark.parametrize("seeds", [0, 3])
+def test_a_best_of_the_search_is_called_unconfirmed_wherever_it_is_shown(
+    tmp_path: Path, ask, capsys: pytest.CaptureFixture[str], seeds: int
+) -> None:
+    folder = write_study(tmp_path / "s", trials=6, seeds=seeds)
+    made = analysis.load(folder)
+    found = weigh(made)
+    candidates = report_tables.candidates(made, found.intervals)
+    assert candidates is not None
+    sentences = answers(made, found.intervals, comparisons(made))[0].sentences
+    said = [candidates.title, overview(tmp_path)[0]["best"][0], sentences[0]]
+    print_summary(made)
+    said.append(" ".join(capsys.readouterr().out.split()))
+    for verb in ("table", "best", "pareto"):
+        said.append(ask(verb, folder, "--format", "csv")[2])
+    assert ["unconfirmed, optimistic" in text for text in said] == [not seeds] * len(said)
+    # The pictures show search trials in any case; token merging shows all of them and picks none.
+    shown = {picture.name: picture for picture in pictures(made, found)}
+    for name in ("accuracy_vs_speed", "expected_best", "learning_curves", "size_scaling"):
+        assert "unconfirmed, optimistic" in shown[name].caption

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.read.candidates import terms
+from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import Axis, Picture, Style, model_labels, quality_axis, styles
 
@@ -39,7 +39,10 @@ def learning_curves(study: Study, curves: pd.DataFrame) -> LearningCurves:
         for (line, label, trial), rows in curves.groupby(["line", labels.rename("label"), "trial"], sort=False)
     ]
     return LearningCurves(
-        caption="Bold: each model's best candidate, one line per training. Faint: up to 20 other trials per model.",
+        caption=(
+            "Bold: each model's best candidate, one line per training; a single line was chosen by its own accuracy: "
+            f"{UNCONFIRMED}. Faint: up to 20 other trials per model."
+        ),
         x=Axis("epoch"),
         y=quality_axis(terms(study).validation),
         curves=sorted(trials, key=lambda curve: (curve.is_best, order[curve.model])),

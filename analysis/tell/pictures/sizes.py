@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.read.candidates import terms
+from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import Axis, Picture, Style, quality_axis, styles
 from analysis.weigh.scaling import SizeScaling
@@ -40,7 +40,7 @@ class DataScaling(Picture):
 def data_scaling(study: Study, models: Sequence[SizeScaling]) -> DataScaling:
     """`models`: from weigh.scaling."""
     words, by_model = terms(study), styles(study)
-    caption = "Marks: the best trial at each size."
+    caption = f"Marks: the best trial at each size, one training each ({UNCONFIRMED})."
     if any(len(model.curve) for model in models):
         caption += (
             " Line and band: power law of the error with the 95 % interval of one more training. Dotted with open marks:"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import choices, confirmed, front, searched, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, confirmed, front, searched, settings, speed, terms
 from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import Axis, Picture, Style, model_labels, quality_axis, styles
@@ -79,7 +79,7 @@ def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
         front=_front([m.points for m in marks if m.deciding], measures[0]) if measures else pd.DataFrame(),
         conditions=conditions(study),
         key={
-            "small": "small: validation, one training",
+            "small": f"small: validation, one training,\n{UNCONFIRMED}",
             **({"large": "large: test, mean and 95 % interval"} if len(repeated) else {}),
             "front": f"Pareto front ({'test' if decides == words.tested else 'validation'})",
         },
@@ -89,7 +89,7 @@ def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
 def _caption(shown: int, searched: int, is_confirmed: bool) -> str:
     large = "Large: test split, mean over seeds with its 95 % interval. Small: " if is_confirmed else "Marks: "
     part = f" ({shown:,} of {searched:,} trials, the whole front among them)" if shown < searched else ""
-    return f"{large}validation split, one training{part}. Dotted: the Pareto front. Up is more accurate."
+    return f"{large}validation split, one training each, {UNCONFIRMED}{part}. Dotted: the Pareto front. Up is more accurate."
 
 
 def _measures(words: Terms, speed_column: str) -> list[Measure]:
@@ -133,7 +133,7 @@ def _lines(row: dict[Any, Any], accuracy: str, words: Terms, named: list[str], m
     """The trial's name, accuracy, settings and measures."""
     quality = f"{quality_axis(accuracy).label} {words.show(row[accuracy])}"
     if accuracy == words.validation:
-        quality += ", one training"
+        quality += f", one training ({UNCONFIRMED})"
     elif not pd.isna(row["low"]):
         seeds = f"{row['seeds']} seed{'s' * (row['seeds'] != 1)}"
         quality += f" ({words.show(row['low'])} to {words.show(row['high'])}), {seeds}"

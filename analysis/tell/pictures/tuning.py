@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.read.candidates import terms
+from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import Axis, Picture, Style, model_labels, quality_axis, styles
 from analysis.weigh.expected_best import BAND
@@ -33,8 +33,9 @@ def expected_best(study: Study, curves: pd.DataFrame) -> ExpectedBest:
     return ExpectedBest(
         caption=(
             "Line: validation accuracy to expect of the best of so many trials, one line per cell. Band: where it lies in "
-            f"{BAND:.0%} of such searches, never above the best that was seen. Both take the trials as random draws; "
-            "early-stopped ones count with what they had reached, failed ones do not. Still rising: more trials may help."
+            f"{BAND:.0%} of such searches, never above the best that was seen. Each trial is one training ({UNCONFIRMED}) "
+            "and taken for a random draw; "
+            "early-stopped ones count with what they had reached, failed ones do not."
         ),
         x=Axis("trials"),
         y=quality_axis(terms(study).validation),
