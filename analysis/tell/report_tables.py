@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
 from analysis.read.study_folder import Study
 from analysis.tell.wording import trial_name
-from analysis.weigh.scaling import SizeScaling
+from analysis.weigh.scaling import EXTRAPOLATED, SizeScaling
 from analysis.weigh.summary import summary
 from record import figures
 from record.folder import FAILED, PRUNED
@@ -188,8 +188,10 @@ def scaling(models: Sequence[SizeScaling], study: Study) -> Table | None:
             row = {"model": model.model, "train_size": round(point["train_size"]), "kind": kind}
             rows.append(row | {words.validation: point["accuracy"], "from": point["low"], "to": point["high"]})
     shares = ["from", "to"] if words.is_share else []
-    title = "Power law of the error: at the largest size tried, and extrapolated to 2 and 10 times the data"
-    return table(pd.DataFrame(rows), title, shares=shares) if rows else None
+    times = " and ".join(map(str, EXTRAPOLATED))
+    title = f"Power law of the error: at the largest size tried, and extrapolated to {times} times the data"
+    note = "Extrapolated: from no gain at all, as at a floor of the error that few sizes cannot show, to the power law going on."
+    return table(pd.DataFrame(rows), title, [note], shares) if rows else None
 
 
 def importance(shares: pd.DataFrame) -> Table | None:

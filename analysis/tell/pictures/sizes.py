@@ -44,7 +44,7 @@ def data_scaling(study: Study, models: Sequence[SizeScaling]) -> DataScaling:
     if any(len(model.curve) for model in models):
         caption += (
             " Line and band: power law of the error with the 95 % interval of one more training. Dotted with open marks:"
-            " EXTRAPOLATION beyond the data, which no measurement supports."
+            " EXTRAPOLATION beyond the data, from no gain at all to the power law going on; no measurement supports it."
         )
     return DataScaling(
         caption=caption,
