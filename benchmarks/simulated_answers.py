@@ -256,10 +256,13 @@ def connor(disagreement: float, difference: float) -> float:
 
 
 def front() -> Figure:
-    """P(on the front) against how often that is so: the largest gap between the two in bins of ten points."""
+    """P(on the front) against how often that is so: the largest gap between the two in five bins.
+
+    A bin in the middle holds a quarter of a candidate per study: with 200 studies, chance alone makes a gap of 0.1.
+    """
     random = np.random.default_rng(5)
     said, true = [], []
-    for _ in range(STUDIES):
+    for _ in range(MORE_STUDIES):
         truth = np.sort(random.uniform(0.86, 0.92, 4))
         speeds = random.permutation(np.array([100.0, 150.0, 220.0, 330.0]))
         study = simulate(truth, 1000, 0.01, random)

@@ -22,6 +22,7 @@ NAMES = (
     "memory",
     "search_cost",
     "simulated_answers",
+    "simulated_searches",
     "contention",
     "translation",
 )

@@ -16,11 +16,14 @@ import pandas as pd
 
 from analysis.read.candidates import searched, speed, terms
 from analysis.read.study_folder import Study
+from analysis.weigh.statistics import Floats
 
 if TYPE_CHECKING:
     import optuna
 
-MIN_TRIALS = 10  # complete trials of a model; with fewer, a forest of trees finds importance in noise
+MIN_TRIALS = (
+    20  # complete trials of a model; with fewer, settings are ranked wrongly (benchmarks/simulated_searches.py)
+)
 MAX_TRIALS = 200  # more are sampled: fitting the forest takes a second or two per figure at 200 trials
 TREES = 32
 COLUMNS = ("model", "target", "setting", "importance", "trials")
@@ -105,25 +108,27 @@ def _read(ledger: Path) -> tuple[dict[int, str], list[tuple[int, str, float, str
 
 def _shares(tried: list[Tried], values: pd.Series) -> dict[str, float] | str:
     """Setting -> its share of the variance of `values`, largest first, or why there is none."""
-    import optuna
-
     numbers = values.to_numpy(dtype=float)
     known = np.isfinite(numbers)
     if known.sum() < MIN_TRIALS:
         return "was not measured"
     if np.ptp(numbers[known]) == 0:
         return "was the same in every trial"
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-    memory = optuna.create_study()
-    memory.add_trials(
-        [
-            optuna.create_trial(params=params, distributions=kinds, value=value)
-            for (params, kinds), value, is_known in zip(tried, numbers.tolist(), known, strict=True)
-            if is_known
-        ]
-    )
     try:
-        evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
-        return optuna.importance.get_param_importances(memory, evaluator=evaluator)
+        return fanova([settings for settings, is_known in zip(tried, known, strict=True) if is_known], numbers[known])
     except (RuntimeError, ValueError) as error:
         return f"has no importance: {error}"
+
+
+def fanova(tried: list[Tried], values: Floats) -> dict[str, float]:
+    """Setting -> its share of the variance of `values` (trials,), largest first. Raises RuntimeError and ValueError."""
+    import optuna
+
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    memory = optuna.create_study()
+    trials = zip(tried, values.tolist(), strict=True)
+    memory.add_trials(
+        [optuna.create_trial(params=params, distributions=kinds, value=value) for (params, kinds), value in trials]
+    )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, seed=0)
+    return optuna.importance.get_param_importances(memory, evaluator=evaluator)

@@ -8,6 +8,7 @@ from analysis.read.candidates import confirm_runs, searched, terms, tried
 from analysis.read.conditions import validation_examples
 from analysis.read.study_folder import Study
 from analysis.weigh.expected_best import MIN_TRIALS, expected_best
+from analysis.weigh.statistics import Floats
 from analysis.weigh.tradeoff import best_per_model
 from record.folder import COMPLETE, FAILED, PRUNED, SEARCH
 
@@ -76,6 +77,15 @@ def _ranges(spec: dict[str, Any], model: str) -> Iterator[tuple[str, tuple[float
             yield str(setting), (float(dimension["low"]), float(dimension["high"]), bool(dimension.get("log")))
 
 
+def last_gain(accuracies: Floats) -> float:
+    """By how much the last third of a cell's trials, in their order, raised the expected best; 0 where the best came before."""
+    trials = len(accuracies)
+    before = trials - trials // 3
+    if trials < MIN_TRIALS or accuracies.argmax() < before:
+        return 0.0
+    return expected_best(accuracies, trials) - expected_best(accuracies, before)
+
+
 def _gaining(study: Study) -> Iterator[Gaining]:
     """The best came in the last third, and without that third the expected best is lower by more than a training's luck.
 
@@ -85,12 +95,8 @@ def _gaining(study: Study) -> Iterator[Gaining]:
     accuracy = terms(study).validation
     for key, rows in tried(study).groupby([*study.keys, "cell"], sort=False):
         values = rows[accuracy].to_numpy(dtype=float)
-        before = len(values) - len(values) // 3
-        if len(values) < MIN_TRIALS or values.argmax() < before:
-            continue
-        gain = expected_best(values, len(values)) - expected_best(values, before)
-        luck = _luck(study, key, float(values.max()))
-        if gain > luck:
+        gain = last_gain(values)
+        if gain > 0 and gain > (luck := _luck(study, key, float(values.max()))):
             yield Gaining(_label(key), gain, luck)
 
 

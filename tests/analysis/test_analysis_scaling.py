@@ -135,13 +135,13 @@ def test_importance_finds_what_moves_accuracy_and_speed(tmp_path: Path) -> None:
 def test_importance_says_why_there_is_none(tmp_path: Path) -> None:
     few, (_, remarks) = searched_study(tmp_path / "few", 4), importance(analysis.load(write_study(tmp_path / "no")))
     assert remarks == ["no: no study.db in the folder (the study kept its ledger elsewhere)"]
-    assert importance(analysis.load(few))[1] == ["vit_tome: 4 complete trials; importance needs 10"]
+    assert importance(analysis.load(few))[1] == ["vit_tome: 4 complete trials; importance needs 20"]
     (few / "study.db").write_bytes(b"no database at all" * 100)
     assert "study.db cannot be read" in importance(analysis.load(few))[1][0]
 
 
 def test_every_figure_is_drawn_where_there_is_something_to_draw(tmp_path: Path) -> None:
-    drawn = write_figures(analysis.load(searched_study(tmp_path / "s", 12)), tmp_path / "figures")
+    drawn = write_figures(analysis.load(searched_study(tmp_path / "s", 20)), tmp_path / "figures")
     assert [path.name for path in drawn] == [
         "accuracy_vs_speed.png", "expected_best.png", "learning_curves.png", "token_merging.png", "importance.png",
     ]  # fmt: skip
