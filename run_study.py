@@ -59,6 +59,7 @@ def main(
         _print_spaces()
         return
     from study.address import storage_of
+    from study.lessons import learn
 
     overrides = Overrides(
         data, weights, trials, epochs, seed, time_budget, gpus_per_trial, cpus_per_trial, tuple(set_ or ())
@@ -69,9 +70,12 @@ def main(
     storage = storage_of(StudyFolder(folder), storage)
     spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage)
     _check(spec, _where(space, folder))
+    learnt = learn(spec, folder, _where(space, folder)) if fresh and spec.learn_from else None
     options = {"address": address, "storage": storage, "fresh": fresh, "needs_gpu": bool(gpus_per_trial)}
     if dry_run:
         _dry_run(spec, folder, data_dir, options, profile)
+        if learnt is not None:
+            print(f"# {learnt.summary()}")
         return
     raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
 

@@ -125,6 +125,7 @@ FIGURES: tuple[Figure, ...] = (
     # -- what came of it
     Figure("pareto", "whether no other trial of the phase beats it in every objective", type="boolean"),
     Figure("candidate", "search trial that a confirm trial repeats", type="str"),
+    Figure("learnt_from", "trial of an earlier study whose settings it tries: STUDY/TRIAL", type="str"),
     Figure("cell", "cell: the model entry with its factor values", type="str"),
     Figure("test_images", "test images", "images", "Int64", tables=(TRIALS, EPOCHS), tasks=IMAGES),
     Figure("test_sentences", "test sentences", "sentences", "Int64", tables=(TRIALS, EPOCHS), tasks=TEXT),

@@ -25,6 +25,7 @@ from study.address import masked
 from study.cells import Cell, cells, directions, distributions
 from study.identity import IDENTITY, identify
 from study.lease import Lease
+from study.lessons import Lessons
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec
 from study.storage import close_to_one_file, let_readers_in, open_storage, opening
@@ -37,6 +38,7 @@ STATES = {
     TrialState.RUNNING: RUNNING,
 }
 OPTUNA_STATES = {name: state for state, name in STATES.items()}
+LESSONS = "lessons"  # user attribute of the Optuna study of the isolated timings
 ROW = "epoch_"  # user attributes epoch_00001, epoch_00002, ... are the rows
 
 
@@ -57,6 +59,7 @@ class Trial:
     seed: int
     epochs: int  # its budget
     candidate: str | None = None  # in the confirm phase: the search trial that it repeats
+    learnt_from: str | None = None  # the trial of an earlier study whose settings it tries, STUDY/TRIAL
     state: str = RUNNING
     rows: list[Figures] = field(default_factory=list)
     values: list[float] | None = None  # of the objectives, once it is complete
@@ -73,6 +76,7 @@ class Trial:
     def attributes(self) -> dict[str, object]:
         """What Optuna does not record by itself. The name is last: it marks the others as written."""
         return {
+            **({} if self.learnt_from is None else {"learnt_from": self.learnt_from}),
             "candidate": self.candidate, "seed": self.seed, "epochs": self.epochs, "params": self.params,
             "trial": self.name,
         }  # fmt: skip
@@ -115,6 +119,7 @@ class Ledger:
         self.address = None if storage is None else masked(storage)
         self.trials: dict[str, Trial] = {}
         self.timings: list[IsolatedTiming] = []
+        self.lessons = Lessons()
         self._studies: dict[str, optuna.Study] = {}
         self._unnamed: list[tuple[optuna.Study, int]] = []  # proposals whose driver died: nothing of them ever ran
         self._lease: Lease | None = None
@@ -191,14 +196,21 @@ class Ledger:
         self._studies[name] = study
         return study
 
-    def ask(self, cell: Cell, sampler: BaseSampler) -> Trial:
+    def teach(self, lessons: Lessons) -> None:
+        """Record what the study learns from earlier ones, which it never learns again."""
+        self.study(PROFILE).set_user_attr(LESSONS, lessons.recorded())
+        self.lessons = lessons
+
+    def ask(self, cell: Cell, sampler: BaseSampler, learnt_from: str | None = None) -> Trial:
         """Start a search trial with values that the sampler proposes from the trials of its cell."""
         study = self.study(cell.study_name)
         # The sampler only proposes: what some samplers do after a trial would differ in a resumed study, or raise here.
         idle, study.sampler = study.sampler, sampler
         proposal = study.ask(distributions(self.spec.models[cell.entry]))
         study.sampler = idle
-        return self._start(cell, proposal, proposal.params | dict(cell.factors), self.spec.seed)
+        return self._start(
+            cell, proposal, proposal.params | dict(cell.factors), self.spec.seed, learnt_from=learnt_from
+        )
 
     def repeat(self, candidate: Trial, seed: int) -> Trial:
         """Start a confirm trial: the candidate's settings with another seed."""
@@ -212,11 +224,17 @@ class Ledger:
         return self._start(cell, proposal, candidate.params, seed, candidate.name)
 
     def _start(
-        self, cell: Cell, proposal: optuna.Trial, params: dict[str, Scalar], seed: int, candidate: str | None = None
+        self,
+        cell: Cell,
+        proposal: optuna.Trial,
+        params: dict[str, Scalar],
+        seed: int,
+        candidate: str | None = None,
+        learnt_from: str | None = None,
     ) -> Trial:
         name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
         epochs = self.spec.models[cell.entry].epochs
-        trial = Trial(name, cell, dict(params), seed, epochs, candidate, optuna_trial=proposal)
+        trial = Trial(name, cell, dict(params), seed, epochs, candidate, learnt_from, optuna_trial=proposal)
         trial.started = proposal.datetime_start
         for key, value in trial.attributes().items():
             proposal.set_user_attr(key, value)
@@ -270,6 +288,8 @@ class Ledger:
             if cell.study_name in self._existing:
                 self._load(cell)
         if PROFILE in self._existing:
+            if recorded := self.study(PROFILE).user_attrs.get(LESSONS):
+                self.lessons = Lessons.read(recorded)
             timings = [
                 IsolatedTiming.read(trial.user_attrs) for trial in self.study(PROFILE).get_trials(deepcopy=False)
             ]
@@ -292,7 +312,7 @@ def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
     """A trial from its record."""
     attrs = frozen.user_attrs
     return Trial(
-        attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"],
+        attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"], attrs.get("learnt_from"),
         STATES[frozen.state], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
         frozen.values, attrs.get("error"), attrs.get("interruptions", 0), frozen.datetime_start, frozen.datetime_complete,
     )  # fmt: skip

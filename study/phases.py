@@ -40,6 +40,8 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         with opened(session) as run:
             if session.summary:
                 console.print(session.summary, highlight=False, markup=False, soft_wrap=True)
+            if run.ledger.lessons.studies:
+                console.print(run.ledger.lessons.summary(), highlight=False, markup=False, soft_wrap=True)
             return _run_phases(run)
     except Exception as error:
         if isinstance(error, UserError) or (reason := unwritable(error)) is None:
@@ -53,6 +55,7 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
 def estimate(spec: StudySpec, options: Options, console: Console) -> str:
     """Time the models alone and say how long the study would take; nothing is left behind. Raises as `run_study`."""
     started = time.monotonic()
+    spec = spec.model_copy(update={"learn_from": []})  # which changes no duration; when resumed, they may be gone
     with tempfile.TemporaryDirectory(prefix="estimate-") as folder:
         session = Session(spec, replace(options, folder=StudyFolder(Path(folder)), storage=None), console)
         with opened(session) as run:

@@ -13,7 +13,8 @@ from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
 from study import search
 from study.cells import Cell, cells
 from study.ledger import Ledger, Trial
-from study.search import Problem
+from study.search import Problem, space_filling
+from study.search.grid import Point
 from study.undecided import undecided
 
 
@@ -31,10 +32,22 @@ class Proposals(Protocol):
         ...
 
 
-def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
-    """The sampler of the cell's next proposal, which follows from the record alone."""
+def propose(ledger: Ledger, cell: Cell) -> Trial:
+    """Start the cell's next trial: with the settings of a lesson if it is due, the rest as the sampler proposes."""
+    lesson, cold = ledger.lessons.due(cell, len(ledger.of(cell)), ledger.spec.cold_share)
+    if lesson is None:
+        return ledger.ask(cell, build_sampler(ledger, cell, cold))
+    point = space_filling.build(Problem.of(ledger.spec, cell, cold))
+    return ledger.ask(cell, Point(point.distributions, point.values | lesson.settings), lesson.trial)
+
+
+def build_sampler(ledger: Ledger, cell: Cell, number: int | None = None) -> BaseSampler:
+    """The sampler of the cell's next proposal, which follows from the record alone.
+
+    number: of the sampler's own trials so far, where some of the cell's were lessons.
+    """
     spec = ledger.spec
-    problem = Problem.of(spec, cell, len(ledger.of(cell)))
+    problem = Problem.of(spec, cell, len(ledger.of(cell)) if number is None else number)
     if spec.sampler is None:
         return search.build(search.DEFAULT, {}, problem)
     return search.build(spec.sampler.name, spec.sampler.options, problem)
@@ -64,7 +77,7 @@ class SearchProposals:
         if self.interrupted:
             return self.interrupted.popleft()
         cell = None if self.out_of_time else self._cell()
-        return self.ledger.ask(cell, build_sampler(self.ledger, cell)) if cell else None
+        return propose(self.ledger, cell) if cell else None
 
     def _cell(self) -> Cell | None:
         counts = {cell: len(self.ledger.of(cell)) for cell in cells(self.ledger.spec)}

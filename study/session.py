@@ -23,6 +23,7 @@ from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
 from study.ledger import Ledger, lock
+from study.lessons import learn
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from study.storage import check_storage
 from trainables import task as tasks
@@ -98,6 +99,8 @@ class Run:
             **environment.describe(), "space": session.options.space,
             "data": asdict(session.facts) | session.task.describe(session.data),
         }  # fmt: skip
+        if ledger.lessons.studies:
+            self.environment["learnt_from"] = ledger.lessons.studies
         self.tables_written = 0.0
 
     def write_environment(self) -> None:
@@ -139,6 +142,8 @@ def opened(session: Session) -> Iterator[Run]:
             Ledger(options.folder.path, spec, options.storage, options.fresh) as ledger,
         ):
             ledger.hold()
+            if spec.learn_from and not ledger.lessons.studies:
+                ledger.teach(learn(spec, options.folder.path, str(options.folder.spec)))
             with _writing(options.folder):
                 contents.write_spec(options.folder, spec.model_dump(mode="json"))
             session.task.keep(options.folder, session.data, session.test)

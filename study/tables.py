@@ -69,6 +69,7 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> Figures:
         "epochs": len(trial.rows),
         "epoch_budget": trial.epochs,
         "candidate": trial.candidate,
+        "learnt_from": trial.learnt_from,
         "cell": trial.cell.name,
         "started": trial.started.isoformat(timespec="seconds") if trial.started else None,
         "finished": trial.finished.isoformat(timespec="seconds") if trial.finished else None,
