@@ -10,23 +10,26 @@ other end of the range. Each second study runs twice, cold and with what the fir
 
 from __future__ import annotations
 
+import csv
 import math
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import optuna
+from optuna.samplers import RandomSampler
 
 from benchmarks.figure import Figure, at_most, show
 from record import contents
-from record.folder import StudyFolder
-from study import tables
-from study.costs import DataFacts
-from study.ledger import Ledger, Trial
+from record.figures import TRIALS as TRIALS_TABLE
+from record.folder import COMPLETE, SEARCH, StudyFolder
+from study.cells import cells, distributions
 from study.lessons import learn
-from study.proposals import SearchProposals
+from study.proposals import proposal
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 
@@ -34,7 +37,7 @@ REPEATS, TRIALS = 20, 16
 NOISE = 0.003  # standard deviation of a validation accuracy
 CHANCE = 0.9  # error of a training that learns nothing
 MODELS = ("resnet18", "scratch_vit")
-SEARCH = {
+RANGES = {
     "lr": {"low": 1e-4, "high": 1e-1, "log": True},
     "weight_decay": {"low": 0.0, "high": 0.5},
     "batch_size": {"low": 16, "high": 256, "log": True},
@@ -49,8 +52,8 @@ class Surface:
     best: tuple[float, float, float]
     widths: tuple[float, float, float] = (0.25, 0.8, 0.6)
 
-    def error(self, trial: Trial) -> float:
-        lr, decay, batch = (float(trial.params[name]) for name in SEARCH)
+    def error(self, settings: Mapping[str, Any]) -> float:
+        lr, decay, batch = (float(settings[name]) for name in RANGES)
         place = (math.log10(lr / 1e-4) / 3, decay / 0.5, math.log(batch / 16) / math.log(16))
         distance = sum(((p - b) / w) ** 2 for p, b, w in zip(place, self.best, self.widths, strict=True))
         return self.floor + (CHANCE - self.floor) * (1 - math.exp(-distance))
@@ -83,7 +86,12 @@ def run() -> Iterator[Figure]:
             for kind, pairs in ((shifted, like), (mirrored, hostile)):
                 second = {name: kind(known) for name, known in first.items()}
                 cold, warm = (
-                    search(Path(folder) / f"{kind.__name__}{len(teachers)}", space(1000 + repeat, *teachers), second, random)
+                    search(
+                        Path(folder) / f"{kind.__name__}{len(teachers)}",
+                        space(1000 + repeat, *teachers),
+                        second,
+                        random,
+                    )
                     for teachers in ((), (str(Path(folder) / "first"),))
                 )
                 pairs += [(cold[name], warm[name]) for name in MODELS]
@@ -124,7 +132,7 @@ def mirrored(known: Surface) -> Surface:
 
 
 def space(seed: int, *teachers: str) -> StudySpec:
-    entry = {"epochs": 1, "search": SEARCH}
+    entry = {"epochs": 1, "search": RANGES}
     raw = {"description": "simulated", "data": {"name": "digits"}, "objectives": ["val_accuracy"], "phases": ["search"]}
     raw |= {"trials": TRIALS, "seed": seed, "learn_from": list(teachers), "models": dict.fromkeys(MODELS, entry)}
     return resolve(raw, "benchmark")
@@ -133,24 +141,27 @@ def space(seed: int, *teachers: str) -> StudySpec:
 def search(
     folder: Path, spec: StudySpec, surfaces: dict[str, Surface], random: np.random.Generator
 ) -> dict[str, Searched]:
-    """Run the search phase without training; leaves the tables and study.yaml that a later study learns from."""
-    folder.mkdir()
-    errors: dict[str, list[float]] = {name: [] for name in surfaces}
-    seen: dict[str, list[float]] = {name: [] for name in surfaces}
-    with Ledger(folder, spec) as ledger:
-        if spec.learn_from:
-            ledger.teach(learn(spec, folder, "benchmark"))
-        proposals = SearchProposals(ledger)
-        while (trial := proposals.next()) is not None:
-            error = surfaces[trial.cell.entry].error(trial)
-            accuracy = 1 - error + random.normal(0, NOISE)
-            ledger.record(trial, {"epoch": 1, "val_accuracy": accuracy, "val_loss": error, "train_seconds": 1.0, "eval_seconds": 1.0})
-            ledger.finish(trial, "complete", [accuracy])
-            errors[trial.cell.entry].append(error)
-            seen[trial.cell.entry].append(accuracy)
-        contents.write_spec(StudyFolder(folder), spec.model_dump(mode="json"))
-        tables.write(ledger, DataFacts("simulated", 1000, 200, 200))
-    return {name: Searched(errors[name], int(np.argmax(seen[name]))) for name in surfaces}
+    """Propose and judge as the search phase does, in memory; leaves what a later study learns from."""
+    lessons = learn(spec, folder, "benchmark")
+    searched, rows = {}, []
+    for cell in cells(spec):
+        study = optuna.create_study(direction="maximize")
+        errors: list[float] = []
+        for number in range(TRIALS):
+            study.sampler, _ = proposal(spec, lessons, cell, number)
+            trial = study.ask(distributions(spec.models[cell.entry]))
+            errors.append(surfaces[cell.entry].error(trial.params))
+            study.sampler = RandomSampler()
+            study.tell(trial, 1 - errors[-1] + random.normal(0, NOISE))
+            which = {"trial": f"{cell.name}-{number:03d}", "model": cell.entry, "phase": SEARCH, "state": COMPLETE}
+            rows.append(which | {"val_accuracy": study.trials[-1].value} | trial.params)
+        searched[cell.entry] = Searched(errors, study.best_trial.number)
+    contents.write_spec(StudyFolder(folder), spec.model_dump(mode="json"))
+    with StudyFolder(folder).table(TRIALS_TABLE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return searched
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ NAMES = (
     "scale",
     "memory",
     "search_cost",
+    "learn_from",
     "simulated_answers",
     "simulated_searches",
     "contention",

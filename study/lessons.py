@@ -111,7 +111,7 @@ def learn(spec: StudySpec, folder: Path, where: str) -> Lessons:
         in_turn = [lesson for row in itertools.zip_longest(*by_study) for lesson in row if lesson]
         models[name] = _distinct(in_turn)[:MAX_LESSONS]
     if spec.learn_from and not any(models.values()):
-        reason = "every value lies outside of this study's ranges" if left_out else "no model has a dimension in common"
+        reason = "every value lies outside of this study's ranges" if left_out else "no model has file, kind of weights and a dimension in common"
         searched = "; ".join(f"{name} ({', '.join(entry.search) or 'none'})" for name, entry in spec.models.items())
         raise user_error(
             where, [Problem(("learn_from",), f"nothing to learn there: {reason}; searched here: {searched}")]
@@ -138,7 +138,7 @@ class _Earlier:
             raise UserError("no such folder")
         if not self.folder.is_study():
             raise UserError("not a study folder")
-        self.spec = resolve(read_yaml(self.folder.spec), str(self.folder.spec))
+        self.spec = resolve(read_yaml(self.folder.spec), self.folder.spec.name)
         if self.spec.task != spec.task:
             raise UserError(f"its task is {self.spec.task}, this study's is {spec.task}")
         both = [spec.terms.validation, spec.terms.speed]
@@ -148,7 +148,7 @@ class _Earlier:
             raise UserError("no search trial is complete")
 
     def _complete(self) -> list[dict[str, str]]:
-        """The rows of its complete search trials: those that no other beats in quality and speed first, best first."""
+        """The rows of its complete search trials, best first."""
         path, quality = self.folder.table(TRIALS), self.better[0]
         try:
             with path.open(newline="", encoding="utf-8") as file:

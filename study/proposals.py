@@ -13,9 +13,11 @@ from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
 from study import search
 from study.cells import Cell, cells
 from study.ledger import Ledger, Trial
+from study.lessons import Lessons
 from study.search import Problem, space_filling
 from study.search.grid import Point
 from study.undecided import undecided
+from study.space.schema import StudySpec
 
 
 class Proposals(Protocol):
@@ -32,25 +34,24 @@ class Proposals(Protocol):
         ...
 
 
-def propose(ledger: Ledger, cell: Cell) -> Trial:
-    """Start the cell's next trial: with the settings of a lesson if it is due, the rest as the sampler proposes."""
-    lesson, cold = ledger.lessons.due(cell, len(ledger.of(cell)), ledger.spec.cold_share)
-    if lesson is None:
-        return ledger.ask(cell, build_sampler(ledger, cell, cold))
-    point = space_filling.build(Problem.of(ledger.spec, cell, cold))
-    return ledger.ask(cell, Point(point.distributions, point.values | lesson.settings), lesson.trial)
+def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
+    """The sampler of the cell's next proposal, which follows from the record alone."""
+    return proposal(ledger.spec, ledger.lessons, cell, len(ledger.of(cell)))[0]
 
 
-def build_sampler(ledger: Ledger, cell: Cell, number: int | None = None) -> BaseSampler:
-    """The sampler of the cell's next proposal, which follows from the record alone.
+def proposal(spec: StudySpec, lessons: Lessons, cell: Cell, number: int) -> tuple[BaseSampler, str | None]:
+    """The sampler of a cell's trial of this number, and the earlier trial that it learns from, if it does.
 
-    number: of the sampler's own trials so far, where some of the cell's were lessons.
+    Dimensions that a lesson says nothing of take the values that fill the space.
     """
-    spec = ledger.spec
-    problem = Problem.of(spec, cell, len(ledger.of(cell)) if number is None else number)
+    lesson, cold = lessons.due(cell, number, spec.cold_share)
+    problem = Problem.of(spec, cell, cold)
+    if lesson is not None:
+        values = space_filling.build(problem).values | lesson.settings
+        return Point(problem.distributions, values), lesson.trial
     if spec.sampler is None:
-        return search.build(search.DEFAULT, {}, problem)
-    return search.build(spec.sampler.name, spec.sampler.options, problem)
+        return search.build(search.DEFAULT, {}, problem), None
+    return search.build(spec.sampler.name, spec.sampler.options, problem), None
 
 
 class SearchProposals:
@@ -77,7 +78,10 @@ class SearchProposals:
         if self.interrupted:
             return self.interrupted.popleft()
         cell = None if self.out_of_time else self._cell()
-        return propose(self.ledger, cell) if cell else None
+        if cell is None:
+            return None
+        number = len(self.ledger.of(cell))
+        return self.ledger.ask(cell, *proposal(self.ledger.spec, self.ledger.lessons, cell, number))
 
     def _cell(self) -> Cell | None:
         counts = {cell: len(self.ledger.of(cell)) for cell in cells(self.ledger.spec)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.read.candidates import speed, terms
+from analysis.read.candidates import SEARCH, speed, terms
 from analysis.read.study_folder import Study
 from record.folder import STATES
 
@@ -37,7 +37,26 @@ def conditions(study: Study) -> list[str]:
             if column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
                 details.append(form.format(" or ".join(values)))
         lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
-    return lines + disturbed_timings(study)
+    return lines + learnt(study) + disturbed_timings(study)
+
+
+def learnt(study: Study) -> list[str]:
+    """One line per study: how many of the trials of each model tried settings of which earlier studies."""
+    lines = []
+    trials = study.trials[study.trials["phase"] == SEARCH]
+    for name, rows in trials.groupby("study", sort=False) if "study" in trials else [("", trials)]:
+        if rows["learnt_from"].isna().all():
+            continue
+        sources = dict.fromkeys(rows["learnt_from"].dropna().str.rpartition("/")[0])
+        by_model: dict[str, list[str]] = {}
+        for model, own in rows.groupby("model", sort=False):
+            cells = own.groupby("cell", dropna=False)["learnt_from"]
+            per_cell = dict.fromkeys(f"{tried} of {total}" for tried, total in zip(cells.count(), cells.size(), strict=True))
+            by_model.setdefault(" or ".join(per_cell), []).append(str(model))
+        counts = "; ".join(f"{words} trials per cell of {', '.join(models)}" for words, models in by_model.items())
+        of = f" ({name})" if name else ""
+        lines.append(f"Settings of earlier studies ({', '.join(sources)}) tried{of}: {counts}")
+    return lines
 
 
 def disturbed_timings(study: Study) -> list[str]:

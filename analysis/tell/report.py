@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from analysis.read.conditions import trials_by_state
+from analysis.read.conditions import learnt, trials_by_state
 from analysis.read.study_folder import Study, load
 from analysis.tell import answer, remarks, report_tables
 from analysis.tell.pictures.curves import LearningCurves
@@ -66,6 +66,7 @@ def _context(study: Study) -> dict[str, Any]:
         "date": " and ".join(str(e["date"]) for e in study.environments.values() if "date" in e),
         "warnings": [*answer.status(study), *remarks.unsteady_timings(study), *study.notes],
         "answers": answer.answers(study, findings.intervals, pairs),
+        "learnt": [f"{line}." for line in learnt(study)],
         "tradeoff": AccuracyVsSpeed.name if figures[AccuracyVsSpeed.name].measures else "",
         "nothing_measured": NOTHING_MEASURED,
         "figures": figures,

@@ -8,8 +8,10 @@ import pytest
 from fake_study import confirmed_study, trial_row, write_tables
 
 import analysis
+from analysis.read.conditions import learnt
 from analysis.tell.answer import answers
 from analysis.tell.remarks import unsteady_timings
+from analysis.tell.report import render
 from analysis.tell.wording import count, enumeration, setting, shortened
 from analysis.weigh.comparison import comparisons, intervals
 
@@ -66,6 +68,21 @@ def test_a_speed_that_was_timed_beside_something_else_is_not_called_alone(tmp_pa
     sentence = answers(study, intervals(study), comparisons(study))[0].sentences[0]
     assert "100 images/s timed while something else used the hardware" in sentence
     assert f"{len(profile)} of {len(profile)} timings stayed disturbed" in unsteady_timings(study)[0]
+
+
+def test_what_was_learnt_from_earlier_studies_is_counted_by_model(tmp_path: Path) -> None:
+    """Two cells of vit tried one and one of two; resnet18, which the earlier study did not have, none."""
+    rows = [trial_row(f"vit-{cell}-{i}", 0.9, 100.0, model="vit", cell=cell) for cell in "ab" for i in range(2)]
+    assert learnt(analysis.load(write_tables(tmp_path / "cold", rows))) == []
+    for number, row in enumerate(rows):
+        row["learnt_from"] = None if number % 2 else "results-1/vit-003"
+    rows += [trial_row(f"resnet18-{i}", 0.8, 200.0, learnt_from=None) for i in range(2)]
+    folder = write_tables(tmp_path / "warm", rows)
+    line = "Settings of earlier studies (results-1) tried: 1 of 2 trials per cell of vit; 0 of 2 trials per cell of resnet18"
+    assert learnt(analysis.load(folder)) == [line]
+    assert f"{line}." in render(analysis.load(folder))
+    both = learnt(analysis.load(tmp_path / "cold", folder))
+    assert both == [line.replace("tried:", "tried (warm):")]
 
 
 def test_wording() -> None:

@@ -38,6 +38,7 @@ BEFORE_RAY = [
     (["--address", "ray://127.0.0.1:1"], "Ray Client"),
     (["--address", "127.0.0.1:1"], "nothing answers"),
     (["--name", "a/b"], "--name"),
+    (["--set", "learn_from=[results/nowhere]"], "tiny.yaml: learn_from.0: results/nowhere: no such folder"),
     (["--set", "phases=[confirm]", "--set", "objectives=[val_accuracy]"], "add search"),
 ]
 AFTER_RAY_STARTS = [

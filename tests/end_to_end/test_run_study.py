@@ -96,6 +96,29 @@ def test_a_changed_space_is_refused_and_more_trials_extend_the_study(copied: Pat
     assert (new.loc[old.index].val_accuracy == old.val_accuracy).all()
 
 
+@pytest.mark.slow
+def test_a_study_learns_from_an_earlier_one_says_so_and_needs_it_no_more(copied: Path, run_study: Program) -> None:
+    short = ("--set", "phases=[search]", "--set", "objectives=[val_accuracy]", "--set", "learn_from=[results/tiny]")
+    learnt = "settings learnt: 2 of scratch_vit, 2 of vit_tome from tiny"
+    assert f"# {learnt}" in run_study("--space", "tiny.yaml", "--name", "second", *short, "--dry-run", cwd=copied).stdout
+    result = run_study("--space", "tiny.yaml", "--name", "second", *short, cwd=copied)
+    assert result.returncode == 0, result.stderr
+    assert learnt in result.stdout and "tried: 1 of 2 trials per cell of scratch_vit, vit_tome" in result.stdout
+    second = copied / "results" / "second"
+    first = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
+    shutil.rmtree(copied / "results" / "tiny")
+    assert "learn_from" in one_error(run_study("--name", "second", "--resume", "--set", "learn_from=[]", cwd=copied))
+    result = run_study("--name", "second", "--resume", "--trials", 3, cwd=copied)
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_csv(second / "trials.csv").dropna(subset="learnt_from")
+    assert len(trials) == 4
+    for _, trial in trials.iterrows():
+        assert trial.lr == first.loc[trial.learnt_from.removeprefix("tiny/")].lr
+    [teacher] = json.loads((second / "environment.json").read_text())["learnt_from"]
+    assert teacher["name"] == "tiny" and teacher["settings"] == {"scratch_vit": 2, "vit_tome": 2} and teacher["identity"]
+    assert "Settings of earlier studies (tiny) tried: 2 of 3 trials" in (second / "report.html").read_text()
+
+
 def test_dry_run_prints_the_study_and_leaves_nothing(tmp_path: Path, run_study: Program) -> None:
     result = run_study("--space", "digits_compare", "--trials", 7, "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

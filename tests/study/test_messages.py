@@ -94,6 +94,10 @@ def test_a_bad_space_gets_one_line_with_the_place_and_the_fix(raw: dict, words: 
             "phases.0: must be 'profile', 'search' or 'confirm', got 'serch'; "
             "early_stopping.grace: unknown key; did you mean 'grace_epochs'?; confirm: a mapping is needed, got null",
         ),
+        (
+            space(learn_from="results/x", cold_share=1),
+            "learn_from: a list is needed, got 'results/x'; cold_share: must be below 1, got 1",
+        ),
         (space(task="image_clasification"), "task: unknown 'image_clasification'; did you mean 'image_classification'?"),
         (space(description=True), "description: text is needed, got true; put it in quotes"),
         (space(time_budget=90), "time_budget: '90' is not a duration; write 90s, 30m, 2h or 1h30m"),

@@ -62,6 +62,8 @@ def test_an_edited_space_extends_the_study(tmp_path: Path) -> None:
         ({"seed": 5}, "seed: 0 -> 5"),
         ({"early_stopping": None}, "early_stopping.grace_epochs: 2 -> None"),
         ({"sampler": {"name": "RandomSampler"}}, "sampler.name: None -> 'RandomSampler'"),
+        ({"learn_from": ["results/first"]}, "learn_from: [] -> ['results/first']"),
+        ({"cold_share": 0.75}, "cold_share: 0.5 -> 0.75"),
         ({"data": {"name": "digits", "validation": 0.3}}, "data.validation: 0.2 -> 0.3"),
     ],
 )

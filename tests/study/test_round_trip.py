@@ -98,6 +98,7 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
         "cost": text(), "trials": st.integers(1, 99), "seed": st.integers(0, 2**40),
         "sampler": st.none() | st.dictionaries(names, scalars | choices, max_size=2).map(lambda d: d | {"name": "x"}),
         "time_budget": st.none() | st.sampled_from(["90s", "1h30m"]), "checkpoint_seconds": st.floats(0, 1e9),
+        "learn_from": st.lists(text(), max_size=3), "cold_share": st.floats(0, 1, exclude_max=True),
         "early_stopping": st.none() | st.just({}) | st.just({"grace_epochs": 5, "reduction_factor": 4}),
         "confirm": st.just({"seeds": 2}), "phases": st.just(["profile", "confirm"]),
         "all_models": entries().map(lambda entry: {k: v for k, v in entry.items() if k != "model"}),
