@@ -1,0 +1,140 @@
+"""What a study may still reach: how a running trial ends, and what the best of a cell is after more trials. No Ray.
+
+Both are told by draws from a predictive distribution, on the scale -log(error): there a step is as hard near 99 % as
+near 60 %. Draws of several cells can be compared one by one, which gives the probability that a cell wins.
+
+A trial's end is a regression of its remaining gain on its error so far, over the complete trials of the same model entry
+at the same epoch (Bayesian, with a normal-inverse-gamma prior; Gelman et al., "Bayesian Data Analysis", 3rd edition,
+section 14.2). Early stopping selects by the error so far, which a regression on it allows for. Without peers the prior
+speaks: errors fall about with the square root of the epochs.
+
+The best of more trials follows from how the better half of the trials exceed the rest: exponential excesses (peaks over a
+threshold; Coles, "An Introduction to Statistical Modeling of Extreme Values", section 4.3), and a share of exceeding
+trials as exchangeable trials have it. The search is taken for no cleverer than drawing at random.
+
+benchmarks/forecast.py measures on recorded studies how often the intervals hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.8  # of the intervals
+DRAWS = 2000
+FLOOR = 0.003  # added to an error: a validation split cannot tell smaller ones apart
+
+# What is expected before anything was measured. An error falls with epochs^-DECAY, to within a factor of
+# exp(SPREAD x sqrt(log epochs)); the weights say how many trials' worth of evidence that is.
+DECAY, SPREAD, SPREAD_WEIGHT = 0.6, 0.35, 2.0
+OFFSET_FREEDOM, SLOPE_FREEDOM = 2.0, 0.5  # standard deviations of the regression's coefficients, in units of the noise
+# An excess of the better half has about this mean, to within a factor of exp(EXCESS_SPREAD), and a bounded tail: the best
+# settings and perfection are bounds.
+EXCESS, EXCESS_SPREAD = 0.3, 0.8
+SHAPES, SHAPE_WEIGHTS = np.array([-1.5, -1.0, -0.7, -0.5, -0.3, -0.1]), np.array([1.0, 2.0, 2.0, 2.0, 2.0, 2.0]) / 11
+GRID = np.linspace(-3, 3, 25)
+
+
+class Curve(NamedTuple):
+    """A trial of the search so far; values: its quality after each epoch, as a share of perfect."""
+
+    cell: str
+    entry: str
+    epochs: int  # its budget
+    values: tuple[float, ...]
+    ended: bool  # with fewer values than epochs: stopped or failed
+
+    @property
+    def complete(self) -> bool:
+        return self.ended and len(self.values) >= self.epochs
+
+
+def height(quality: npt.ArrayLike) -> Floats:
+    """-log(error); quality: shares of perfect."""
+    return -np.log(1 - np.asarray(quality, dtype=float) + FLOOR)
+
+
+def quality(heights: npt.ArrayLike) -> Floats:
+    """The inverse of `height`, within 0 and 1."""
+    return np.clip(1 + FLOOR - np.exp(-np.asarray(heights, dtype=float)), 0.0, 1.0)
+
+
+def interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """The shortest interval that holds this share of the draws; draws: (D,)."""
+    ordered = np.sort(draws)
+    count = math.ceil(level * len(ordered))
+    widths = ordered[count - 1 :] - ordered[: len(ordered) - count + 1]
+    first = int(widths.argmin())
+    return float(ordered[first]), float(ordered[first + count - 1])
+
+
+def end_draws(curve: Curve, others: Sequence[Curve], random: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """Where a trial would end if it trained all its epochs: (draws,) shares of perfect.
+
+    curve: has one value or more. others: any trials; those of its entry and budget that are complete are its peers.
+    """
+    at, left = len(curve.values), math.log(curve.epochs / len(curve.values))
+    start = float(height(curve.values[-1]))
+    if left <= 0:
+        return np.full(draws, curve.values[-1])
+    peers = [o for o in others if o.complete and (o.entry, o.epochs) == (curve.entry, curve.epochs)]
+    at_epoch = height([peer.values[at - 1] for peer in peers])
+    gains = height([peer.values[-1] for peer in peers]) - at_epoch  # (N,)
+    x = np.stack([np.ones(len(peers)), at_epoch - start], axis=1)  # (N, 2): the offset is the gain from `start`
+    prior_mean = np.array([DECAY * left, 0.0])
+    prior_precision = np.diag([OFFSET_FREEDOM**-2, SLOPE_FREEDOM**-2])
+    precision = prior_precision + x.T @ x
+    mean = np.linalg.solve(precision, prior_precision @ prior_mean + x.T @ gains)
+    shape = SPREAD_WEIGHT + len(peers) / 2
+    squares = gains @ gains + prior_mean @ prior_precision @ prior_mean - mean @ precision @ mean
+    rate = SPREAD_WEIGHT * SPREAD**2 * left + max(squares, 0.0) / 2
+    scale = math.sqrt(rate / shape * (1 + np.linalg.inv(precision)[0, 0]))
+    return quality(start + mean[0] + scale * random.standard_t(2 * shape, draws))
+
+
+def best_draws(
+    ended: Floats, running: Floats, more: Sequence[float], random: np.random.Generator, draws: int = DRAWS
+) -> Floats:
+    """The best quality of a cell after `more` further trials, for each number of them: (len(more), draws).
+
+    ended: (N,) what its trials reached, stopped ones included. running: (R, draws) where the others will end. Not both
+    empty. For a draw, more trials are never worse.
+    """
+    ends = height(ended)[:, None]  # (M, 1), or (M, draws) where some are not known yet
+    if len(running):
+        ends = np.concatenate([np.broadcast_to(ends, (len(ends), draws)), height(running)])
+    ends = -np.sort(-ends, axis=0)
+    count = len(ends)
+    exceeding = count // 2
+    threshold = ends[exceeding]
+    shape, scale = _tails(ends[:exceeding] - threshold, random.uniform(size=(draws, 1)))
+    share = random.beta(exceeding + 1, count - exceeding, size=draws)
+    luck = random.uniform(size=draws)
+    bests = []
+    for trials in more:
+        # P(no trial of n above y) = (1 - share x (1 + shape (y - threshold) / scale)^(-1 / shape))^n, solved for y.
+        rare = np.maximum(share / -np.expm1(np.log(luck) / trials), 1.0) if trials > 0 else np.ones(draws)
+        bests.append(np.maximum(ends[0], threshold + scale * (rare**shape - 1) / shape))
+    return quality(np.stack(bests))
+
+
+def _tails(excesses: Floats, luck: Floats) -> tuple[Floats, Floats]:
+    """One shape and one scale of the excesses' distribution for each draw, (D,), from their posterior on a grid.
+
+    excesses: (K, 1 or D); K may be 0. luck: (D, 1) uniform numbers.
+    """
+    shape, mean = (axis.ravel() for axis in np.meshgrid(SHAPES, EXCESS * np.exp(EXCESS_SPREAD * GRID)))
+    scale = mean * (1 - shape)  # (G,)
+    prior = np.log(SHAPE_WEIGHTS)[np.searchsorted(SHAPES, shape)] - np.log(mean / EXCESS) ** 2 / (2 * EXCESS_SPREAD**2)
+    inside = 1 + shape * excesses[:, :, None] / scale  # (K, D, G)
+    logs = np.where(inside > 0, np.log(np.maximum(inside, 1e-12)) * -(1 + 1 / shape), -np.inf) - np.log(scale)
+    logs = prior + logs.sum(axis=0)  # (1 or D, G)
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
+    chosen = (shares < luck * shares[:, -1:]).sum(axis=1)
+    return shape[chosen], scale[chosen]
