@@ -6,9 +6,13 @@ Ends with a table (which model is best, how fast it is, what it costs) and the s
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
+HOURS = (1.0, 3.0, 10.0)  # that a plan looks at
+CHANCE = 0.05  # a cell with smaller chances to be best or on the front cannot win
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -34,7 +40,7 @@ def main(
     space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the study, run nothing.")] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first, and plan.")] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
     results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
     data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
@@ -173,17 +179,30 @@ def _dry_run(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, A
     if session.summary:
         print(f"# {session.summary}")
     if profile:
-        _print_estimate(spec, folder, data_dir, options)
+        print_plan(spec, data_dir, options, HOURS, CHANCE, mark="# ")
 
 
-def _print_estimate(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, Any]) -> None:
-    """Time the models alone and print how long the study would take; progress goes to standard error."""
+def print_plan(
+    spec: StudySpec, data_dir: Path, options: dict[str, Any], hours: Sequence[float], chance: float, mark: str = ""
+) -> None:
+    """Time the models alone, train a few pilot epochs, and print how long the study would take and what hours would buy.
+
+    Nothing is left behind; progress goes to standard error. mark: how each line starts.
+    """
     from rich.console import Console
 
-    from study.phases import estimate
+    import analysis
+    from analysis.tell.plan import print_plan as print_outlook
+    from study.phases import pilot
     from study.session import Options
 
-    print(f"# {estimate(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))}")
+    with TemporaryDirectory(prefix="plan-") as folder:
+        piloted = Options(StudyFolder(Path(folder)), data_dir, **options | {"storage": None, "fresh": False})
+        print(mark + pilot(spec, piloted, Console(stderr=True)))
+        text = io.StringIO()
+        with redirect_stdout(text):
+            print_outlook(analysis.load(folder), hours, chance, pilot=True)
+        print("\n".join(f"{mark}{line}".rstrip() for line in text.getvalue().splitlines()))
 
 
 def _conclude(folder: Path, console: Console) -> bool:

@@ -39,16 +39,18 @@ class Dispatcher:
         timeout: Callable[[Trial], float],
         slots: int,
         deadline: float | None = None,
+        last_epoch: int | None = None,
     ) -> None:
         """values: the objective values of a complete trial. gains: as early stopping needs them. on_change: told of each
         trial that starts, gets a row or ends.
 
         timeout: the seconds without a new epoch after which a trial counts as hung. slots: the trials that the cluster
-        can run at once. deadline: the time.monotonic() at which running trials are interrupted.
+        can run at once. deadline: the time.monotonic() at which running trials are interrupted. last_epoch: the one
+        after which they are, too.
         """
         self.ledger, self.proposals, self.slots = ledger, proposals, slots
         self.values, self.gains, self.on_change = values, gains, on_change
-        self.timeout, self.deadline = timeout, deadline
+        self.timeout, self.deadline, self.last_epoch = timeout, deadline, last_epoch
         self.handed_out: dict[str, float] = {}  # name -> time.monotonic() of its last sign of life
         self.again: deque[Trial] = deque()  # their workers died
 
@@ -100,7 +102,7 @@ class Dispatcher:
         if self._conclude(trial):
             return True
         self.on_change(trial)
-        if self._out_of_time(seconds):
+        if self._out_of_time(seconds) or len(trial.rows) == self.last_epoch:
             del self.handed_out[name]
             return True
         return False

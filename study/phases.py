@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
 from record import contents
 from record.errors import UserError
-from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
+from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH
 from study import checkpoints, cluster, costs, duration, tables
 from study.candidates import candidates
 from study.costs import grid, speed_dimensions, trial_costs
@@ -26,6 +22,8 @@ from study.space.schema import StudySpec, seconds
 from study.stopwatch import time_alone
 from study.tuning import run as run_trials
 from study.view import View
+
+PILOT_TRIALS, PILOT_EPOCHS = 2, 3  # per cell, of each
 
 
 def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
@@ -52,16 +50,24 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         ) from error
 
 
-def estimate(spec: StudySpec, options: Options, console: Console) -> str:
-    """Time the models alone and say how long the study would take; nothing is left behind. Raises as `run_study`."""
-    started = time.monotonic()
-    spec = spec.model_copy(update={"learn_from": []})  # which changes no duration; when resumed, they may be gone
-    with tempfile.TemporaryDirectory(prefix="estimate-") as folder:
-        session = Session(spec, replace(options, folder=StudyFolder(Path(folder)), storage=None), console)
-        with opened(session) as run:
-            time_models(run)
-            took = duration.readable(time.monotonic() - started)
-            return f"{duration.expectation(expected_seconds(run))}, after the profile phase, which took {took}"
+def pilot(spec: StudySpec, options: Options, console: Console) -> str:
+    """Time the models alone, then train the first epochs of each cell's first trials, as the study would.
+
+    What came of it is left in the folder of `options`, the trials as running ones. Returns how long the study would take,
+    in a line. Raises as `run_study`, and KeyboardInterrupt where the user stopped it.
+    """
+    spec = spec.model_copy(update={"learn_from": []})  # when a study is resumed, what it learnt from may be gone
+    session = Session(spec, options, console)
+    with opened(session) as run:
+        with run.timed(PROFILE):
+            profile(run)
+        line = f"{duration.expectation(run.expected)}, after the profile phase, which took "
+        trials = min(PILOT_TRIALS, spec.trials)
+        run.ledger.spec = run.spec.model_copy(update={"trials": trials, "early_stopping": None})
+        proposals = SearchProposals(run.ledger)
+        if not _train(run, SEARCH, proposals, last_epoch=PILOT_EPOCHS):
+            raise KeyboardInterrupt
+        return line + duration.readable(run.durations[PROFILE])
 
 
 def nothing_left(session: Session) -> bool:
@@ -184,8 +190,10 @@ def confirm(run: Run) -> bool:
     return finished
 
 
-def _train(run: Run, phase: str, proposals: Proposals, deadline: float | None = None) -> bool:
-    """Run the trials of a phase; False where the user interrupted them."""
+def _train(
+    run: Run, phase: str, proposals: Proposals, deadline: float | None = None, last_epoch: int | None = None
+) -> bool:
+    """Run the trials of a phase, up to `last_epoch` if it is given; False where the user interrupted them."""
     if proposals.done:
         return True
     ledger = run.ledger
@@ -211,7 +219,8 @@ def _train(run: Run, phase: str, proposals: Proposals, deadline: float | None = 
             run.refresh_tables()
 
         timeout = partial(duration.trial_timeout, ledger, data=run.facts)
-        dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, cluster.slots(run.spec), deadline)
+        slots = cluster.slots(run.spec)
+        dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, slots, deadline, last_epoch)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
     checkpoints.remove_unneeded(ledger)  # of workers that saved while they stopped
     run.write_tables()

@@ -33,6 +33,7 @@ FLOOR = 0.003  # added to an error: a validation split cannot tell smaller ones 
 # What is expected before anything was measured. An error falls with epochs^-DECAY, to within a factor of
 # exp(SPREAD x sqrt(log epochs)); the weights say how many trials' worth of evidence that is.
 DECAY, SPREAD, SPREAD_WEIGHT = 0.6, 0.35, 2.0
+REACH = 0.3  # the distance of errors, on the scale of `height`, at which a peer counts 1/e
 OFFSET_FREEDOM, SLOPE_FREEDOM = 2.0, 0.5  # standard deviations of the regression's coefficients, in units of the noise
 # An excess of the better half has about this mean, to within a factor of exp(EXCESS_SPREAD), and a bounded tail: the best
 # settings and perfection are bounds.
@@ -87,12 +88,13 @@ def end_draws(curve: Curve, others: Sequence[Curve], random: np.random.Generator
     at_epoch = height([peer.values[at - 1] for peer in peers])
     gains = height([peer.values[-1] for peer in peers]) - at_epoch  # (N,)
     x = np.stack([np.ones(len(peers)), at_epoch - start], axis=1)  # (N, 2): the offset is the gain from `start`
+    near = np.exp(-np.abs(at_epoch - start) / REACH)  # (N,) the weights: noise differs along the curve
     prior_mean = np.array([DECAY * left, 0.0])
     prior_precision = np.diag([OFFSET_FREEDOM**-2, SLOPE_FREEDOM**-2])
-    precision = prior_precision + x.T @ x
-    mean = np.linalg.solve(precision, prior_precision @ prior_mean + x.T @ gains)
-    shape = SPREAD_WEIGHT + len(peers) / 2
-    squares = gains @ gains + prior_mean @ prior_precision @ prior_mean - mean @ precision @ mean
+    precision = prior_precision + x.T @ (near[:, None] * x)
+    mean = np.linalg.solve(precision, prior_precision @ prior_mean + x.T @ (near * gains))
+    shape = SPREAD_WEIGHT + near.sum() / 2
+    squares = gains @ (near * gains) + prior_mean @ prior_precision @ prior_mean - mean @ precision @ mean
     rate = SPREAD_WEIGHT * SPREAD**2 * left + max(squares, 0.0) / 2
     scale = math.sqrt(rate / shape * (1 + np.linalg.inv(precision)[0, 0]))
     return quality(start + mean[0] + scale * random.standard_t(2 * shape, draws))
@@ -138,3 +140,14 @@ def _tails(excesses: Floats, luck: Floats) -> tuple[Floats, Floats]:
     shares = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
     chosen = (shares < luck * shares[:, -1:]).sum(axis=1)
     return shape[chosen], scale[chosen]
+
+
+def cell_draws(
+    cell: str, curves: Sequence[Curve], more: Sequence[float], random: np.random.Generator, draws: int = DRAWS
+) -> Floats:
+    """`best_draws` of a cell from the trials of a study; at least one of the cell's must have a value or have ended."""
+    own = [curve for curve in curves if curve.cell == cell]
+    ended = [curve.values[-1] if curve.values else 0.0 for curve in own if curve.ended]
+    going = [curve for curve in own if not curve.ended and curve.values]
+    running = [end_draws(curve, curves, random, draws) for curve in going]
+    return best_draws(np.array(ended), np.array(running), more, random, draws)

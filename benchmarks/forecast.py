@@ -1,0 +1,86 @@
+"""Whether the forecast of a study holds what it says, measured on studies that ran (benchmarks/data/studies.csv).
+
+python -m benchmarks.forecast
+
+Each study is cut as if it were still running, forecast from what was known then, and compared with what came. An 80 %
+interval that holds much more often is too wide to be useful. Trials come in the order in which they started.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from benchmarks.figure import Figure, show
+from benchmarks.recorded_studies import Recorded, read
+from record.folder import COMPLETE
+from record.forecast import LEVEL, Curve, cell_draws, end_draws, interval
+
+TARGET = (0.7, 0.9)
+SHARES = (0.25, 0.5, 0.75)  # of a study's trials, or of a trial's epochs, that are known
+
+
+def run() -> Iterator[Figure]:
+    studies: defaultdict[str, list[Recorded]] = defaultdict(list)
+    for trial in read():
+        studies[trial.study].append(trial)
+    ends = [held for study in studies.values() for held in held_ends(study)]
+    yield coverage("ends of running trials from their first epochs", ends)
+    bests = [held for study in studies.values() for held in held_bests(study, 0.5)]
+    yield coverage("best of a cell or study after all trials, from the first half of them", bests)
+    for share in (0.25, 0.75):
+        others = [held for study in studies.values() for held in held_bests(study, share)]
+        yield coverage(f"the same from the first {share:.0%}", others)
+
+
+def coverage(name: str, held: Sequence[bool]) -> Figure:
+    """The share of intervals that hold, against the target."""
+    low, high = TARGET
+    share = float(np.mean(held))
+    error = math.sqrt(share * (1 - share) / len(held))
+    measured = f"{share:.0%} of {len(held)} (standard error {error:.0%} or more: trials of a study are alike)"
+    return Figure(f"{LEVEL:.0%} intervals that hold: {name}", measured, f"{low:.0%} to {high:.0%}", low <= share <= high)
+
+
+def held_ends(study: Sequence[Recorded]) -> Iterator[bool]:
+    """For each complete trial after 1/4, 1/2 and 3/4 of its epochs: does the interval, from it and those before, hold?"""
+    random = np.random.default_rng(0)
+    for i, trial in enumerate(study):
+        if trial.state != COMPLETE:
+            continue
+        for known in sorted({max(1, int(share * trial.epochs)) for share in SHARES}):
+            curve = _curve(trial, known)
+            low, high = interval(end_draws(curve, [_curve(other) for other in study[:i]], random))
+            yield low <= trial.values[-1] <= high
+
+
+def held_bests(study: Sequence[Recorded], share: float) -> Iterator[bool]:
+    """For each cell and for all: does the interval of the best, from this share of the trials, hold?
+
+    The last known trial of each cell is still running, after half of its epochs.
+    """
+    random = np.random.default_rng(0)
+    cells = {trial.cell: [other for other in study if other.cell == trial.cell] for trial in study}
+    first = {cell: trials[: round(share * len(trials))] for cell, trials in cells.items()}
+    curves = [_curve(trial) for trials in first.values() for trial in trials[:-1]]
+    curves += [_curve(trials[-1], max(1, trials[-1].epochs // 2)) for trials in first.values()]
+    draws = {
+        cell: cell_draws(cell, curves, [len(trials) - len(first[cell])], random)[0] for cell, trials in cells.items()
+    }
+    truth = {cell: max(t.values[-1] for t in trials if t.state == COMPLETE) for cell, trials in cells.items()}
+    draws["all"], truth["all"] = np.max(list(draws.values()), axis=0), max(truth.values())
+    for cell in draws:
+        low, high = interval(draws[cell])
+        yield low - 1e-9 <= truth[cell] <= high + 1e-9
+
+
+def _curve(trial: Recorded, known: int | None = None) -> Curve:
+    """The trial as it ended, or as it was after its first `known` epochs."""
+    return Curve(trial.cell, trial.cell, trial.epochs, trial.values[:known], known is None)
+
+
+if __name__ == "__main__":
+    show(run())
