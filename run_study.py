@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from analysis.tell.formats import Format
 from record import yaml_text
 from record.errors import UserError
 from record.folder import COMPLETE, StudyFolder
@@ -40,7 +41,9 @@ def main(
     space: Annotated[str | None, typer.Option(metavar="NAME|FILE.yaml", help="The study to run.")] = None,
     list_spaces: Annotated[bool, typer.Option("--list-spaces", help="Name the built-in studies and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the study, run nothing.")] = False,
-    profile: Annotated[bool, typer.Option("--profile", help="With --dry-run: time the models first, and plan.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="With --dry-run: time the models first, and plan.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
     results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
     data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
@@ -179,15 +182,34 @@ def _dry_run(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, A
     if session.summary:
         print(f"# {session.summary}")
     if profile:
-        print_plan(spec, data_dir, options, HOURS, CHANCE, mark="# ")
+        text = io.StringIO()
+        with redirect_stdout(text):
+            print_plan(spec, data_dir, options | {"storage": None, "fresh": False}, HOURS, CHANCE, Format.TEXT)
+        print("".join(f"# {line.rstrip()}\n" for line in text.getvalue().splitlines()), end="")
+
+
+def plan_space(
+    space: str,
+    overrides: Overrides,
+    data_dir: Path,
+    address: str | None,
+    hours: Sequence[float],
+    chance: float,
+    format: Format,
+) -> None:
+    """Print what so many hours of a study of this space would buy; a cell with smaller chances than `chance` cannot win."""
+    with TemporaryDirectory(prefix="plan-") as folder:
+        spec = _spec(space, Path(folder), overrides, False, None)[0]
+    _check(spec, space)
+    print_plan(spec, data_dir, {"address": address, "needs_gpu": bool(overrides.gpus)}, hours, chance, format)
 
 
 def print_plan(
-    spec: StudySpec, data_dir: Path, options: dict[str, Any], hours: Sequence[float], chance: float, mark: str = ""
+    spec: StudySpec, data_dir: Path, options: dict[str, Any], hours: Sequence[float], chance: float, format: Format
 ) -> None:
-    """Time the models alone, train a few pilot epochs, and print how long the study would take and what hours would buy.
+    """Time the models alone, train a few pilot epochs, and print what so many hours would buy; nothing is left behind.
 
-    Nothing is left behind; progress goes to standard error. mark: how each line starts.
+    Progress, and how long the study would take, go to standard error where another program reads the table.
     """
     from rich.console import Console
 
@@ -197,12 +219,10 @@ def print_plan(
     from study.session import Options
 
     with TemporaryDirectory(prefix="plan-") as folder:
-        piloted = Options(StudyFolder(Path(folder)), data_dir, **options | {"storage": None, "fresh": False})
-        print(mark + pilot(spec, piloted, Console(stderr=True)))
-        text = io.StringIO()
-        with redirect_stdout(text):
-            print_outlook(analysis.load(folder), hours, chance, pilot=True)
-        print("\n".join(f"{mark}{line}".rstrip() for line in text.getvalue().splitlines()))
+        piloted = Options(StudyFolder(Path(folder)), data_dir, **options)
+        takes = pilot(spec, piloted, Console(stderr=True))
+        print(takes, file=sys.stdout if format is Format.TEXT else sys.stderr)
+        print_outlook(analysis.load(folder), hours, chance, format, pilot=True)
 
 
 def _conclude(folder: Path, console: Console) -> bool:

@@ -42,7 +42,9 @@ def coverage(name: str, held: Sequence[bool]) -> Figure:
     share = float(np.mean(held))
     error = math.sqrt(share * (1 - share) / len(held))
     measured = f"{share:.0%} of {len(held)} (standard error {error:.0%} or more: trials of a study are alike)"
-    return Figure(f"{LEVEL:.0%} intervals that hold: {name}", measured, f"{low:.0%} to {high:.0%}", low <= share <= high)
+    return Figure(
+        f"{LEVEL:.0%} intervals that hold: {name}", measured, f"{low:.0%} to {high:.0%}", low <= share <= high
+    )
 
 
 def held_ends(study: Sequence[Recorded]) -> Iterator[bool]:

@@ -156,10 +156,17 @@ def search(run: Run) -> bool:
     if spec.time_budget is not None:
         reserve = expected_seconds(run).get(CONFIRM, 0.0) if PROFILE in spec.phases else 0.0
         deadline = run.session.started + seconds(spec.time_budget) - reserve
-    proposals = SearchProposals(run.ledger, deadline)
+    proposals = SearchProposals(run.ledger, deadline, cluster.slots(spec))
     finished = _train(run, SEARCH, proposals, deadline)
     if finished and (proposals.out_of_time or run.ledger.in_phase(SEARCH, RUNNING)):
         _say_out_of_time(run, "ended the search; to extend it")
+    elif finished and proposals.gains_little:
+        message = (
+            f"The search ended after {len(run.ledger.in_phase(SEARCH))} trials: another hour is expected to gain less than "
+            f"min_gain_per_hour, {spec.min_gain_per_hour:g} points; to extend it: "
+            f"{run.session.options.resume_command} --set min_gain_per_hour=null"
+        )
+        run.console.print(message, highlight=False, markup=False, soft_wrap=True)
     return finished
 
 

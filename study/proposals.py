@@ -10,7 +10,7 @@ from typing import Protocol
 from optuna.samplers import BaseSampler
 
 from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
-from study import search
+from study import gain, search
 from study.cells import Cell, cells
 from study.ledger import Ledger, Trial
 from study.lessons import Lessons
@@ -57,15 +57,16 @@ def proposal(spec: StudySpec, lessons: Lessons, cell: Cell, number: int) -> tupl
 class SearchProposals:
     """First the trials that an earlier run left unfinished, then new ones, always for the cell that has the fewest."""
 
-    def __init__(self, ledger: Ledger, deadline: float | None = None) -> None:
-        """deadline: the time.monotonic() by which the search should end."""
-        self.ledger, self.deadline = ledger, deadline
+    def __init__(self, ledger: Ledger, deadline: float | None = None, slots: int = 1) -> None:
+        """deadline: the time.monotonic() by which the search should end. slots: the trials that run at once."""
+        self.ledger, self.deadline, self.slots = ledger, deadline, slots
         self.interrupted = deque(ledger.in_phase(SEARCH, RUNNING))
         self.out_of_time = False
+        self.gains_little = gain.has_ended(ledger)
 
     @property
     def done(self) -> bool:
-        return not self.interrupted and (self.out_of_time or self._cell() is None)
+        return not self.interrupted and (self.out_of_time or self.gains_little or self._cell() is None)
 
     @property
     def total(self) -> int:
@@ -77,8 +78,11 @@ class SearchProposals:
             self.out_of_time = True
         if self.interrupted:
             return self.interrupted.popleft()
-        cell = None if self.out_of_time else self._cell()
+        cell = None if self.out_of_time or self.gains_little else self._cell()
         if cell is None:
+            return None
+        if gain.ends_search(self.ledger, self.slots):
+            self.gains_little = True
             return None
         number = len(self.ledger.of(cell))
         return self.ledger.ask(cell, *proposal(self.ledger.spec, self.ledger.lessons, cell, number))

@@ -61,7 +61,9 @@ def outlook(study: Study, hours: Sequence[float], *, pilot: bool = False) -> Out
         cell: scale * cell_draws(cell, known, np.maximum(trials - cells[cell] * pilot, 0), np.random.default_rng(i))
         for i, cell in enumerate(cells)
     }
-    return Outlook(np.asarray(hours, dtype=float), trials.tolist(), draws, {cell: _speeds(study, cell) for cell in cells})
+    return Outlook(
+        np.asarray(hours, dtype=float), trials.tolist(), draws, {cell: _speeds(study, cell) for cell in cells}
+    )
 
 
 def table(view: Outlook, quality: str, chance: float) -> pd.DataFrame:
@@ -73,7 +75,17 @@ def table(view: Outlook, quality: str, chance: float) -> pd.DataFrame:
             best, front = float(view.chance_best(cell)[i]), float(view.chance_front(cell)[i])
             can_win = "yes" if max(best, front) >= chance else "cannot win"
             rows.append([float(hours), view.trials[i], cell, float(draws[i].mean()), low, high, best, front, can_win])
-    columns = ["hours", "trials_per_cell", "cell", f"best_{quality}", "low", "high", "chance_best", "chance_front", "can_win"]
+    columns = [
+        "hours",
+        "trials_per_cell",
+        "cell",
+        f"best_{quality}",
+        "low",
+        "high",
+        "chance_best",
+        "chance_front",
+        "can_win",
+    ]
     return pd.DataFrame(rows, columns=columns).astype({"cell": "str", "can_win": "str"})
 
 
@@ -96,7 +108,9 @@ def curves(study: Study) -> list[Curve]:
     values = {str(trial): tuple((column.fillna(0.0) / task.perfect).tolist()) for trial, column in epochs}
     trials = study.trials[study.trials["phase"] == SEARCH]
     return [
-        Curve(str(row.cell), str(row.model), int(row.epoch_budget), values.get(str(row.trial), ()), row.state != RUNNING)
+        Curve(
+            str(row.cell), str(row.model), int(row.epoch_budget), values.get(str(row.trial), ()), row.state != RUNNING
+        )
         for row in trials.itertuples()
     ]
 
@@ -112,7 +126,10 @@ def round_seconds(study: Study) -> float:
     expected = study.environment.get("expected_seconds", {}).get(SEARCH)
     if expected and study.spec.get("trials"):
         return float(expected) / int(study.spec["trials"])
-    times = pd.to_datetime(ended["finished"], errors="coerce").max() - pd.to_datetime(ended["started"], errors="coerce").min()
+    times = (
+        pd.to_datetime(ended["finished"], errors="coerce").max()
+        - pd.to_datetime(ended["started"], errors="coerce").min()
+    )
     if not len(ended) or pd.isna(times) or times.total_seconds() <= 0:
         raise StudyError(f"{study.names[0]}: how long a trial takes is not known before one has ended; wait for it")
     return float(times.total_seconds()) / rounds

@@ -19,7 +19,8 @@ from study.space.typed import typed
 
 # None of these changes what the finished trials mean.
 EXTENDABLE = (
-    "description", "cost", "hardware", "trials", "time_budget", "trial_timeout", "phases", "confirm", "checkpoint_seconds",
+    "description", "cost", "hardware", "trials", "time_budget", "min_gain_per_hour", "trial_timeout", "phases", "confirm",
+    "checkpoint_seconds",
 )  # fmt: skip
 
 

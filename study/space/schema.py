@@ -200,6 +200,12 @@ class StudySpec(Strict):
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
     )
+    min_gain_per_hour: Real | None = Field(
+        None,
+        gt=0,
+        description="end the search when an hour is expected to raise no cell's best by this many points of validation "
+        "quality (0.5: half a percent of the images); null: never",
+    )
     trial_timeout: str | None = Field(
         None,
         description="how long a trial may take for an epoch, such as 2h, before it fails; null: many times the expected",
