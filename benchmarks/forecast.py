@@ -1,4 +1,4 @@
-"""Whether the forecast of a study holds what it says, measured on studies that ran (benchmarks/data/studies.csv).
+"""Whether the forecast of a study holds what it says, measured on studies that ran (recorded_studies.csv).
 
 python -m benchmarks.forecast
 

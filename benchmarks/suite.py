@@ -24,6 +24,7 @@ NAMES = (
     "learn_from",
     "simulated_answers",
     "simulated_searches",
+    "forecast",
     "contention",
     "translation",
 )

@@ -6,11 +6,12 @@ near 60 %. Draws of several cells can be compared one by one, which gives the pr
 A trial's end is a regression of its remaining gain on its error so far, over the complete trials of the same model entry
 at the same epoch (Bayesian, with a normal-inverse-gamma prior; Gelman et al., "Bayesian Data Analysis", 3rd edition,
 section 14.2). Early stopping selects by the error so far, which a regression on it allows for. Without peers the prior
-speaks: errors fall about with the square root of the epochs.
+speaks: errors fall about with the cube root of the epochs.
 
-The best of more trials follows from how the better half of the trials exceed the rest: exponential excesses (peaks over a
-threshold; Coles, "An Introduction to Statistical Modeling of Extreme Values", section 4.3), and a share of exceeding
-trials as exchangeable trials have it. The search is taken for no cleverer than drawing at random.
+The best of more trials follows from how the better half of the trials exceed the rest (peaks over a threshold, by a
+generalised Pareto distribution with a bounded tail; Coles, "An Introduction to Statistical Modeling of Extreme Values",
+section 4), and from the share that exceeds: P(share) is Beta(k + 1, m - k) where k of m exchangeable trials lie above the
+next one. The search is taken for no cleverer than drawing at random.
 
 benchmarks/forecast.py measures on recorded studies how often the intervals hold.
 """
@@ -32,13 +33,13 @@ FLOOR = 0.003  # added to an error: a validation split cannot tell smaller ones 
 
 # What is expected before anything was measured. An error falls with epochs^-DECAY, to within a factor of
 # exp(SPREAD x sqrt(log epochs)); the weights say how many trials' worth of evidence that is.
-DECAY, SPREAD, SPREAD_WEIGHT = 0.6, 0.35, 2.0
+DECAY, SPREAD, SPREAD_WEIGHT = 0.35, 0.12, 2.0
 REACH = 0.3  # the distance of errors, on the scale of `height`, at which a peer counts 1/e
 OFFSET_FREEDOM, SLOPE_FREEDOM = 2.0, 0.5  # standard deviations of the regression's coefficients, in units of the noise
 # An excess of the better half has about this mean, to within a factor of exp(EXCESS_SPREAD), and a bounded tail: the best
 # settings and perfection are bounds.
 EXCESS, EXCESS_SPREAD = 0.3, 0.8
-SHAPES, SHAPE_WEIGHTS = np.array([-1.5, -1.0, -0.7, -0.5, -0.3, -0.1]), np.array([1.0, 2.0, 2.0, 2.0, 2.0, 2.0]) / 11
+SHAPES = np.array([-1.5, -1.0, -0.7, -0.5, -0.3, -0.1])
 GRID = np.linspace(-3, 3, 25)
 
 
@@ -80,10 +81,16 @@ def end_draws(curve: Curve, others: Sequence[Curve], random: np.random.Generator
 
     curve: has one value or more. others: any trials; those of its entry and budget that are complete are its peers.
     """
+    if len(curve.values) >= curve.epochs:
+        return np.full(draws, curve.values[-1])
+    end, scale, freedom = _end(curve, others)
+    return quality(end + scale * random.standard_t(freedom, draws))
+
+
+def _end(curve: Curve, others: Sequence[Curve]) -> tuple[float, float, float]:
+    """Location, scale and degrees of freedom of the t distribution of the height at which a trial would end."""
     at, left = len(curve.values), math.log(curve.epochs / len(curve.values))
     start = float(height(curve.values[-1]))
-    if left <= 0:
-        return np.full(draws, curve.values[-1])
     peers = [o for o in others if o.complete and (o.entry, o.epochs) == (curve.entry, curve.epochs)]
     at_epoch = height([peer.values[at - 1] for peer in peers])
     gains = height([peer.values[-1] for peer in peers]) - at_epoch  # (N,)
@@ -97,7 +104,7 @@ def end_draws(curve: Curve, others: Sequence[Curve], random: np.random.Generator
     squares = gains @ (near * gains) + prior_mean @ prior_precision @ prior_mean - mean @ precision @ mean
     rate = SPREAD_WEIGHT * SPREAD**2 * left + max(squares, 0.0) / 2
     scale = math.sqrt(rate / shape * (1 + np.linalg.inv(precision)[0, 0]))
-    return quality(start + mean[0] + scale * random.standard_t(2 * shape, draws))
+    return start + float(mean[0]), scale, 2 * shape
 
 
 def best_draws(
@@ -115,7 +122,8 @@ def best_draws(
     count = len(ends)
     exceeding = count // 2
     threshold = ends[exceeding]
-    shape, scale = _tails(ends[:exceeding] - threshold, random.uniform(size=(draws, 1)))
+    excesses = np.median(ends[:exceeding] - threshold, axis=1)
+    shape, scale = _tails(excesses, random.uniform(size=draws))
     share = random.beta(exceeding + 1, count - exceeding, size=draws)
     luck = random.uniform(size=draws)
     bests = []
@@ -127,18 +135,18 @@ def best_draws(
 
 
 def _tails(excesses: Floats, luck: Floats) -> tuple[Floats, Floats]:
-    """One shape and one scale of the excesses' distribution for each draw, (D,), from their posterior on a grid.
+    """A shape and a scale of the excesses' distribution for each draw, from their posterior on a grid.
 
-    excesses: (K, 1 or D); K may be 0. luck: (D, 1) uniform numbers.
+    excesses: (K,); K may be 0. luck: (D,) uniform numbers. Both results: (D,).
     """
-    shape, mean = (axis.ravel() for axis in np.meshgrid(SHAPES, EXCESS * np.exp(EXCESS_SPREAD * GRID)))
-    scale = mean * (1 - shape)  # (G,)
-    prior = np.log(SHAPE_WEIGHTS)[np.searchsorted(SHAPES, shape)] - np.log(mean / EXCESS) ** 2 / (2 * EXCESS_SPREAD**2)
-    inside = 1 + shape * excesses[:, :, None] / scale  # (K, D, G)
-    logs = np.where(inside > 0, np.log(np.maximum(inside, 1e-12)) * -(1 + 1 / shape), -np.inf) - np.log(scale)
-    logs = prior + logs.sum(axis=0)  # (1 or D, G)
-    shares = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
-    chosen = (shares < luck * shares[:, -1:]).sum(axis=1)
+    shape, mean = (axis.ravel() for axis in np.meshgrid(SHAPES, EXCESS * np.exp(EXCESS_SPREAD * GRID)))  # (G,)
+    scale = mean * (1 - shape)
+    prior = -np.log(mean / EXCESS) ** 2 / (2 * EXCESS_SPREAD**2)
+    inside = 1 + shape * excesses[:, None] / scale  # (K, G)
+    density = np.where(inside > 0, -(1 + 1 / shape) * np.log(np.maximum(inside, 1e-12)), -np.inf) - np.log(scale)
+    posterior = prior + density.sum(axis=0)
+    shares = np.exp(posterior - posterior.max()).cumsum()
+    chosen = np.searchsorted(shares, luck * shares[-1])
     return shape[chosen], scale[chosen]
 
 
@@ -147,7 +155,17 @@ def cell_draws(
 ) -> Floats:
     """`best_draws` of a cell from the trials of a study; at least one of the cell's must have a value or have ended."""
     own = [curve for curve in curves if curve.cell == cell]
-    ended = [curve.values[-1] if curve.values else 0.0 for curve in own if curve.ended]
     going = [curve for curve in own if not curve.ended and curve.values]
     running = [end_draws(curve, curves, random, draws) for curve in going]
-    return best_draws(np.array(ended), np.array(running), more, random, draws)
+    return best_draws(_ends(own, curves), np.array(running), more, random, draws)
+
+
+def _ends(own: Sequence[Curve], curves: Sequence[Curve]) -> Floats:
+    """What the ended trials of a cell reached; of stopped ones, what they would have, but no more than the best.
+
+    What they had when they were stopped would make the others stand out, and more trials look promising.
+    """
+    best = max((curve.values[-1] for curve in own if curve.complete), default=1.0)
+    stopped = [curve for curve in own if curve.ended and not curve.complete]
+    ends = [min(best, float(quality(_end(curve, curves)[0]))) if curve.values else 0.0 for curve in stopped]
+    return np.array([*(curve.values[-1] for curve in own if curve.complete), *ends])

@@ -28,7 +28,8 @@ def print_plan(
 def flattening(study: Study, longest: float, *, pilot: bool = False) -> str:
     """One sentence: from when on another hour is expected to gain little."""
     task = terms(study)
-    gain = float(study.spec.get("min_gain_per_hour") or MIN_GAIN)
+    wanted = study.spec.get("min_gain_per_hour")
+    gain = wanted if isinstance(wanted, int | float) and wanted > 0 else MIN_GAIN
     little = f"less than {gain:g} points of {task.label}"
     hours = flat_after(study, longest, gain, pilot=pilot)
     if hours is None:

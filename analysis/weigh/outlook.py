@@ -6,6 +6,7 @@ it needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,16 +77,8 @@ def table(view: Outlook, quality: str, chance: float) -> pd.DataFrame:
             can_win = "yes" if max(best, front) >= chance else "cannot win"
             rows.append([float(hours), view.trials[i], cell, float(draws[i].mean()), low, high, best, front, can_win])
     columns = [
-        "hours",
-        "trials_per_cell",
-        "cell",
-        f"best_{quality}",
-        "low",
-        "high",
-        "chance_best",
-        "chance_front",
-        "can_win",
-    ]
+        "hours", "trials_per_cell", "cell", f"best_{quality}", "low", "high", "chance_best", "chance_front", "can_win",
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns).astype({"cell": "str", "can_win": "str"})
 
 
@@ -106,7 +99,7 @@ def curves(study: Study) -> list[Curve]:
     task = terms(study)
     epochs = study.epochs.sort_values("epoch", kind="stable").groupby("trial", sort=False)[task.validation]
     values = {str(trial): tuple((column.fillna(0.0) / task.perfect).tolist()) for trial, column in epochs}
-    trials = study.trials[study.trials["phase"] == SEARCH]
+    trials = study.trials[study.trials["phase"] == SEARCH].dropna(subset=["cell", "epoch_budget"])
     return [
         Curve(
             str(row.cell), str(row.model), int(row.epoch_budget), values.get(str(row.trial), ()), row.state != RUNNING
@@ -120,12 +113,12 @@ def round_seconds(study: Study) -> float:
     trials = study.trials[study.trials["phase"] == SEARCH]
     ended = trials[trials["state"] != RUNNING]
     rounds = len(ended) / max(trials["cell"].nunique(), 1)
-    took = study.environment.get("duration_seconds", {}).get(SEARCH)
+    took = _seconds(study, "duration").get(SEARCH)
     if took and len(ended) and len(ended) == len(trials):
         return float(took) / rounds
-    expected = study.environment.get("expected_seconds", {}).get(SEARCH)
-    if expected and study.spec.get("trials"):
-        return float(expected) / int(study.spec["trials"])
+    expected, budget = _seconds(study, "expected").get(SEARCH), study.spec.get("trials")
+    if expected and isinstance(budget, int) and budget > 0:
+        return float(expected) / budget
     times = (
         pd.to_datetime(ended["finished"], errors="coerce").max()
         - pd.to_datetime(ended["started"], errors="coerce").min()
@@ -137,18 +130,22 @@ def round_seconds(study: Study) -> float:
 
 def _beside_search(study: Study, pilot: bool) -> float:
     """The seconds that the other phases take which are still to come."""
-    expected, took = (study.environment.get(f"{which}_seconds", {}) for which in ("expected", "duration"))
-    confirm = 0.0 if (study.trials["phase"] == CONFIRM).any() else expected.get(CONFIRM, 0.0)
-    return float(confirm + (took.get(PROFILE, 0.0) if pilot else 0.0))
+    confirm = 0.0 if (study.trials["phase"] == CONFIRM).any() else _seconds(study, "expected").get(CONFIRM, 0.0)
+    return confirm + (_seconds(study, "duration").get(PROFILE, 0.0) if pilot else 0.0)
+
+
+def _seconds(study: Study, which: str) -> dict[str, float]:
+    """By phase: what it was expected to take, or its duration so far; {} where that is not known."""
+    return study.environment.get(f"{which}_seconds") or {}
 
 
 def _speeds(study: Study, cell: str) -> tuple[float, float]:
-    """Of the cell's trials and of the settings that its model was timed at."""
-    speed, trials = terms(study).speed, study.trials[study.trials["cell"] == cell]
-    profile = study.profile[study.profile["model"] == trials["model"].iloc[0]]
-    entry = study.spec.get("models", {}).get(trials["model"].iloc[0], {})
-    for factor in entry.get("factors") or {}:
-        if factor in profile and factor in trials:
-            profile = profile[profile[factor] == trials[factor].iloc[0]]
-    speeds = pd.concat([frame[speed] for frame in (trials, profile) if speed in frame])
-    return float(speeds.min()), float(speeds.max())
+    """Of the slowest and the fastest of the cell's settings: those of its trials, and those timed before."""
+    speed, search = terms(study).speed, study.trials[study.trials["phase"] == SEARCH]
+    trials = search[search["cell"] == cell]
+    model = trials["model"].iloc[0]
+    has_one_cell = search.loc[search["model"] == model, "cell"].nunique() == 1
+    timed = study.profile.loc[study.profile["model"] == model, speed] if has_one_cell else []
+    speeds = np.array([*trials[speed], *timed], dtype=float)
+    known = speeds[~np.isnan(speeds)]
+    return (float(known.min()), float(known.max())) if len(known) else (math.nan, math.nan)

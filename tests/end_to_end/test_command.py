@@ -47,6 +47,12 @@ def test_nonsense_is_one_line_and_exit_status_2(tmp_path: Path) -> None:
         (["tabel"], "Did you mean 'table'?"),
         (["run", "--space", "digit_compare"], "did you mean 'digits_compare'"),
         (["table", "nowhere"], "nowhere: no such folder"),
+        (["plan", ".", "--hours", "0"], "--hours 0: must be a number above 0"),
+        (["plan", ".", "--hours", "nan"], "--hours nan"),
+        (["plan", ".", "--hours", "soon"], "--hours"),
+        (["plan", "."], "is not a study folder"),
+        (["plan"], "either a study folder or a --space"),
+        (["plan", ".", "--data", "digits"], "go with --space"),
         (["list"], "--results results: no such folder"),
     ):
         result = call(*arguments, cwd=tmp_path)

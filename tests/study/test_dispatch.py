@@ -341,3 +341,14 @@ def test_the_dispatcher_needs_no_ray() -> None:
     code = "import sys, study.dispatch, study.proposals, study.tables, study.duration; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
+
+
+def test_a_pilot_leaves_its_trials_running_after_their_first_epochs(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec.model_copy(update={"trials": 1})) as ledger:
+        dispatcher = Dispatcher(
+            ledger, SearchProposals(ledger), lambda _: [], lambda _: (), lambda _: None, lambda _: 600.0, 8, last_epoch=2
+        )
+        config = dispatcher.next_trial()
+        assert isinstance(config, TrialConfig)
+        assert [dispatcher.report(config.trial, row(epoch, 0.5)) for epoch in (1, 2)] == [False, True]
+        assert ledger.trials[config.trial].state == "running" and dispatcher.finished
