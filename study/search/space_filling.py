@@ -24,11 +24,11 @@ def build(problem: Problem) -> Point:
         warnings.simplefilter("ignore", UserWarning)  # a prefix that is no power of two is as even as it can be
         point = qmc.Sobol(max(1, len(names)), rng=problem.study_seed).random(problem.number + 1)[-1]
     shares = dict(zip(names, point.tolist(), strict=False))
-    values = {name: _value(distribution, shares[name]) for name, distribution in problem.distributions.items()}
+    values = {name: value_at(distribution, shares[name]) for name, distribution in problem.distributions.items()}
     return Point(problem.distributions, values)
 
 
-def _value(distribution: BaseDistribution, share: float) -> Any:
+def value_at(distribution: BaseDistribution, share: float) -> Any:
     """The value below which that share of the dimension lies."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(share * len(distribution.choices))]
