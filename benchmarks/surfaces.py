@@ -101,9 +101,14 @@ class Simulated:
     noise: float  # standard deviation over seeds
     epochs: int = 10
     jitter: float = 0.5  # of an epoch, in units of the noise
+    ratios: Sequence[float] = ()  # tome_ratio is a factor with these values; without them it is searched
 
     def models(self) -> dict[str, dict[str, Any]]:
-        return {name: {"search": self._search(learner)} for name, learner in self.learners.items()}
+        factors = {"tome_ratio": list(self.ratios)} if self.ratios else {}
+        return {
+            name: {"search": self._search(learner), "factors": factors if learner.merges else {}}
+            for name, learner in self.learners.items()
+        }
 
     def _search(self, learner: Learner) -> dict[str, Any]:
         searched: dict[str, Any] = {
@@ -112,7 +117,7 @@ class Simulated:
         }
         if math.isfinite(learner.decay_width):
             searched["weight_decay"] = {"low": 1e-3, "high": 1.0, "log": True}
-        return searched | ({"tome_ratio": {"low": 0.0, "high": 0.8}} if learner.merges else {})
+        return searched | ({"tome_ratio": {"low": 0.0, "high": 0.8}} if learner.merges and not self.ratios else {})
 
     def truth(self, model: str, settings: Mapping[str, Scalar]) -> Outcome:
         learner, size, ratio = self.learners[model], float(settings["train_size"]), float(settings.get("tome_ratio", 0.0))
@@ -214,4 +219,10 @@ NARROW = Simulated(
     (500, 1000, 4000),
     0.01,
 )  # fmt: skip
+# Like tome_tradeoff: one model whose ratio is a factor, or searched.
+MERGING = {"vit_tome": Learner(1e-4, 0.6, 0.93, 400, 1e-5, 5e-4, 0.0, 1.5, merges=True, merging_loss=0.15)}
+TRADEOFF = Simulated(
+    "simulated: ratio as a factor", MERGING, (2000,), 0.006, epochs=8, ratios=(0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8)
+)
+TRADEOFF_SEARCHED = Simulated("simulated: ratio searched", MERGING, (2000,), 0.006, epochs=8)
 SURFACES: tuple[Surface, ...] = (COMPARE, NARROW, Trained())
