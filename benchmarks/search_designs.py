@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -27,7 +26,7 @@ from scipy.stats import qmc
 
 from analysis.weigh.tradeoff import hypervolume
 from benchmarks.figure import Figure, show
-from benchmarks.surfaces import CHANCE, SURFACES, Outcome, Surface, spec
+from benchmarks.surfaces import CHANCE, SURFACES, Floats, Outcome, Surface, spec
 from record.pareto import pareto_mask
 from study import search
 from study.cells import cells, directions, distributions
@@ -58,7 +57,9 @@ def latin_hypercube(problem: Problem, whole: StudySpec) -> BaseSampler:
     points = qmc.LatinHypercube(max(1, len(problem.distributions)), rng=problem.cell_seed).random(whole.trials)
     values = {
         name: value_at(distribution, share)
-        for (name, distribution), share in zip(problem.distributions.items(), points[problem.number].tolist(), strict=False)
+        for (name, distribution), share in zip(
+            problem.distributions.items(), points[problem.number].tolist(), strict=False
+        )
     }
     return Point(problem.distributions, values)
 
@@ -186,9 +187,9 @@ Key = tuple[str, bool, str, int]  # surface, priced, design, budget
 
 def compare(
     designs: Sequence[str], budgets: Sequence[int], repeats: int, surfaces: Sequence[Surface] = SURFACES
-) -> dict[Key, npt.NDArray[np.float64]]:
+) -> dict[Key, Floats]:
     """(repeats, measures) of each surface, price, design and budget."""
-    results: dict[Key, npt.NDArray[np.float64]] = {}
+    results: dict[Key, Floats] = {}
     for surface, priced, design in itertools.product(surfaces, (True, False), designs):
         allowed = [budget for budget in budgets if budget <= SLOW.get(design, budget)]
         found: dict[int, list[Worth]] = {budget: [] for budget in allowed}
@@ -210,7 +211,7 @@ def searches(
     return {budget: rounds[:budget] for budget in budgets}
 
 
-def lines(results: Mapping[Key, npt.NDArray[np.float64]]) -> Iterator[str]:
+def lines(results: Mapping[Key, Floats]) -> Iterator[str]:
     """A table: the default's means, and each other design's paired differences from it with 95 % intervals."""
     for (surface, priced, design, budget), values in results.items():
         default = results[surface, priced, search.DEFAULT, budget][: len(values)]
@@ -225,38 +226,42 @@ def lines(results: Mapping[Key, npt.NDArray[np.float64]]) -> Iterator[str]:
         yield f"| {surface} | {objectives} | {budget} | {design} | " + " | ".join(shown) + f" | {len(values)} |"
 
 
-def interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+def interval(differences: Floats) -> tuple[float, float]:
     """(mean, half the width of its 95 % interval)."""
     half = float(stats.sem(differences) * stats.t.ppf(0.975, len(differences) - 1))
     return float(differences.mean()), half
 
 
+def lead(results: Mapping[Key, Floats], rival: str, budget: int, measure: str = "hypervolume") -> Floats:
+    """What the default has over a rival, per repeat: the mean over surfaces and objectives."""
+    column = Worth._fields.index(measure)
+    rivals = {(surface, priced): v for (surface, priced, design, b), v in results.items() if (design, b) == (rival, budget)}
+    defaults = {problem: results[*problem, search.DEFAULT, budget][: len(values)] for problem, values in rivals.items()}
+    return np.mean([(defaults[problem] - values)[:, column] for problem, values in rivals.items()], axis=0)
+
+
+def leads(results: Mapping[Key, Floats]) -> Iterator[Figure]:
+    """The default's lead over each other design, in points."""
+    for design, budget in dict.fromkeys((design, budget) for _, _, design, budget in results if design != search.DEFAULT):
+        means = {measure: interval(lead(results, design, budget, measure)) for measure in Worth._fields}
+        name = f"hypervolume after {budget} trials per cell: the default's lead over {design}"
+        others = "; ".join(f"{measure} {points(*means[measure])}" for measure in Worth._fields[:2])
+        ahead = means["hypervolume"][0] > 0
+        yield Figure(name, f"{points(*means['hypervolume'])} points ({others})", "above 0", ahead)
+
+
+def points(mean: float, half: float) -> str:
+    return f"{100 * mean:+.2f} +- {100 * half:.2f}"
+
+
 def run(repeats: int = 4) -> Iterator[Figure]:
-    """The hypervolume of the default against each design that it must not be worse than; `--repeats 50` tells more apart."""
-    rivals = ["TPESampler", "RandomSampler", PLAIN]
-    results = compare([search.DEFAULT, *rivals], BUDGETS, repeats)
-    for rival, budget in itertools.product(rivals, BUDGETS):
-        mean, half = interval(lead(results, rival, budget))
-        yield Figure(
-            f"hypervolume after {budget} trials per cell: the default's lead over {rival}",
-            f"{100 * mean:+.2f} +- {100 * half:.2f} points ({len(SURFACES)} surfaces, with and without train_seconds)",
-            "above 0", mean > 0,
-        )  # fmt: skip
-
-
-def lead(results: Mapping[Key, npt.NDArray[np.float64]], rival: str, budget: int) -> npt.NDArray[np.float64]:
-    """What the default's hypervolume has over a rival's, per repeat: the mean over surfaces and prices."""
-    column = Worth._fields.index("hypervolume")
-    problems = {(surface, priced) for surface, priced, _, _ in results}
-    leads = [
-        (results[*problem, search.DEFAULT, budget] - results[*problem, rival, budget])[:, column] for problem in problems
-    ]
-    return np.mean(leads, axis=0)
+    """The default against what it must not be worse than; `--repeats 50` tells more apart."""
+    yield from leads(compare([search.DEFAULT, "TPESampler", "RandomSampler", PLAIN], BUDGETS, repeats))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=50, help="searches of each kind, 2 or more")
     parser.add_argument("--designs", default=",".join(DESIGNS))
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     given = parser.parse_args()
@@ -266,8 +271,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for line in lines(results):
         print(line)
-    for design, budget in itertools.product(designs, BUDGETS):
-        ...
+    show(leads(results))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ NAMES = (
     "memory",
     "search_cost",
     "learn_from",
+    "search_designs",
+    "stopping",
     "simulated_answers",
     "simulated_searches",
     "forecast",

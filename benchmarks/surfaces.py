@@ -1,7 +1,7 @@
 """Searches whose true outcome is known: two simulated ones, and the table of trainings that really ran.
 
-Each has a scratch ViT, a ResNet, a ViT and a ViT that merges tokens (the table: no plain ViT), whose best learning rates, ceilings and speeds
-differ. A training's accuracy has the noise of its seed; a learning rate above the best one starts faster and ends lower.
+Each has a scratch ViT, a ResNet, a ViT and a ViT that merges tokens (the table: no plain ViT), whose best learning rates,
+ceilings and speeds differ. A training's accuracy has the noise of its seed; a learning rate above the best one starts faster and ends lower.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from benchmarks import trained_table
 from benchmarks.trained_table import RATES, RATIOS, SEEDS, Run
+from record.tasks import IMAGE_CLASSIFICATION as TERMS
 from study.space.dimensions import Scalar
 from study.space.reading import resolve
 from study.space.schema import StudySpec
-from record.tasks import IMAGE_CLASSIFICATION as TERMS
 
 CHANCE = 0.1
 OBJECTIVES = (TERMS.validation, TERMS.speed, "train_seconds")
@@ -120,7 +120,11 @@ class Simulated:
         return searched | ({"tome_ratio": {"low": 0.0, "high": 0.8}} if learner.merges and not self.ratios else {})
 
     def truth(self, model: str, settings: Mapping[str, Scalar]) -> Outcome:
-        learner, size, ratio = self.learners[model], float(settings["train_size"]), float(settings.get("tome_ratio", 0.0))
+        learner, size, ratio = (
+            self.learners[model],
+            float(settings["train_size"]),
+            float(settings.get("tome_ratio", 0.0)),
+        )
         error = (1 - learner.ceiling) * (size / max(self.sizes)) ** -learner.size_exponent
         best = 1 - error - learner.merging_loss * ratio**3
         off = self._off(model, settings) / learner.width
@@ -133,7 +137,9 @@ class Simulated:
     def _off(self, model: str, settings: Mapping[str, Scalar]) -> float:
         """Decades above the best learning rate, which is higher for more images and fewer tokens."""
         learner = self.learners[model]
-        shift = 0.15 * math.log10(float(settings["train_size"]) / max(self.sizes)) + 0.2 * float(settings.get("tome_ratio", 0))
+        shift = 0.15 * math.log10(float(settings["train_size"]) / max(self.sizes)) + 0.2 * float(
+            settings.get("tome_ratio", 0)
+        )
         return math.log10(float(settings["lr"]) / learner.best_lr) - shift
 
     def curve(self, model: str, settings: Mapping[str, Scalar], random: np.random.Generator) -> Floats:
@@ -155,7 +161,10 @@ class Trained:
     epochs: int = trained_table.EPOCHS
 
     def models(self) -> dict[str, dict[str, Any]]:
-        common = {"lr": {"low": min(RATES), "high": max(RATES), "log": True}, "train_size": list(trained_table.TRAIN_SIZES)}
+        common = {
+            "lr": {"low": min(RATES), "high": max(RATES), "log": True},
+            "train_size": list(trained_table.TRAIN_SIZES),
+        }
         merging = {"tome_ratio": {"low": min(RATIOS), "high": max(RATIOS)}}
         return {name: {"search": common | (merging if name == "vit_tome" else {})} for name in trained_table.MODELS}
 

@@ -1,15 +1,19 @@
 """Early stopping. A decision is recorded with the row that it was made at, so a resumed study keeps it.
 
 This is asynchronous successive halving (arXiv 1810.05934) in its stopping form: at the epochs `grace_epochs` x
-`reduction_factor`^k a trial goes on only if it is among the best 1/`reduction_factor` of the trials that have reached
-that epoch so far and may replace it: those of the same model entry and train size, which learn from the same data and
-start from the same weights, that are at least as good in every objective that does not depend on learning. A trial that
-merges more tokens is fast and less accurate; raced against slower ones it would always lose, and with it the other end
-of the front. (Schmucker et al. sort by dominance for the same reason, arXiv 2106.12639.)
+`reduction_factor`^k a trial goes on only if it is among the best 1/`reduction_factor`, or the best two, of the trials
+that have reached that epoch so far and may replace it: those of the same model entry that learn from no more images and
+are at least as good in every objective that does not depend on learning. A trial that merges more tokens is fast and
+less accurate; raced against slower ones it would always lose, and with it the other end of the front. (Schmucker et al.
+sort by dominance for the same reason, arXiv 2106.12639.) One that is behind others with fewer images would hardly end
+ahead of them. Two, because where few are compared a single one that starts faster would end the trial that ends best.
+
+In simulated studies (benchmarks/stopping.py) it keeps SURVIVAL of the true front's members and trains EPOCHS of the epochs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from record.folder import SEARCH
@@ -21,6 +25,7 @@ from trainables.task import Figures
 Gains = Callable[[Trial], tuple[float, ...] | None]
 
 CONTINUE, STOP = "continue", "stop"  # a row's `decision`
+MIN_SURVIVORS = 2
 
 
 def is_rung(epoch: int, rule: EarlyStopping) -> bool:
@@ -32,12 +37,13 @@ def is_rung(epoch: int, rule: EarlyStopping) -> bool:
 
 
 def is_out(value: float, peers: Sequence[float], reduction_factor: int) -> bool:
-    """Whether `value` is not among the best 1/reduction_factor of itself and its peers (higher is better).
+    """Whether `value` is neither among the best 1/reduction_factor of itself and its peers nor among the best two of them
+    (higher is better).
 
     Fewer than `reduction_factor` values are too few to judge by, so nothing is stopped.
     """
-    survivors = (len(peers) + 1) // reduction_factor
-    return survivors >= 1 and sum(peer > value for peer in peers) >= survivors
+    share = (len(peers) + 1) // reduction_factor
+    return share >= 1 and sum(peer > value for peer in peers) >= max(share, MIN_SURVIVORS)
 
 
 def decide(
@@ -59,9 +65,15 @@ def may_replace(peer: Trial, trial: Trial, gains: Gains) -> bool:
     """Whether whoever wants the trial's speed could as well take the peer, if that is more accurate."""
     if (peer.cell.phase, peer.cell.entry) != (trial.cell.phase, trial.cell.entry):
         return False
-    if peer.params.get("train_size") != trial.params.get("train_size"):
+    if train_size(peer) > train_size(trial):
         return False
     theirs, own = gains(peer), gains(trial)
     if theirs is None or own is None:
         return peer.cell == trial.cell
     return all(their >= mine for their, mine in zip(theirs, own, strict=True))
+
+
+def train_size(trial: Trial) -> float:
+    """The images that a trial learns from, where trials differ in that; infinity for all of them."""
+    size = trial.params.get("train_size")
+    return math.inf if size is None else float(size)

@@ -160,8 +160,8 @@ def pruned(study: Study) -> Table | None:
     epochs = ["epochs", "epoch_budget", terms(study).validation]
     shown = [*study.keys[:-1], "trial", "model", *settings(study), *epochs]
     note = (
-        "Stopped because trials that could replace them (same model and train size, at least as good in speed and the other "
-        "objectives that are timed) were ahead at the same epoch; not on any front."
+        "Stopped because trials that could replace them (same model, no more training images, at least as good in speed and "
+        "the other objectives that are timed) were ahead at the same epoch; not on any front."
     )
     return table(rows[shown], "Early-stopped trials", [note]) if len(rows) else None
 

@@ -42,6 +42,8 @@ def test_rungs_are_the_grace_times_powers_of_the_factor() -> None:
         (0.9, [0.1, 0.8], False),
         (0.8, [0.9, 0.1, 0.2, 0.3, 0.4], False),  # six: the best two stay
         (0.7, [0.9, 0.8, 0.2, 0.3, 0.4], True),
+        (0.8, [0.9, 0.1], False),  # the second of three: one that starts faster may end lower
+        (0.7, [0.9, 0.8, 0.1, 0.2], True),  # a third of five is one, but the best two stay
         (0.5, [0.5, 0.5], False),  # a tie with the best is not worse than it
     ],
 )
@@ -52,15 +54,15 @@ def test_only_the_best_share_goes_on(value: float, peers: list[float], out: bool
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(2, 5))
 def test_of_all_that_reach_a_rung_together_the_best_share_survives(values: list[float], factor: int) -> None:
     survivors = [v for i, v in enumerate(values) if not is_out(v, values[:i] + values[i + 1 :], factor)]
-    survivor_count = len(values) // factor
-    if survivor_count == 0:
+    survivor_count = min(len(values), max(2, len(values) // factor))
+    if len(values) < factor:
         assert survivors == values
     else:
         assert sorted(survivors, reverse=True)[:survivor_count] == sorted(values, reverse=True)[:survivor_count]
         assert all(v >= sorted(values, reverse=True)[survivor_count - 1] for v in survivors)
 
 
-def test_trials_are_compared_at_the_same_epoch_with_the_same_model_and_train_size_only() -> None:
+def test_trials_are_compared_at_the_same_epoch_with_the_same_model_and_no_larger_train_size_only() -> None:
     good = [trial("a", [0.2, 0.8, 0.9]), trial("b", [0.2, 0.7])]
     assert decision(trial("slow", [0.1, 0.1]), good) == STOP
     assert decision(trial("fast", [0.1, 0.9]), good) == CONTINUE
@@ -70,6 +72,7 @@ def test_trials_are_compared_at_the_same_epoch_with_the_same_model_and_train_siz
     too_short = [trial("a", [0.9]), trial("b", [0.9])]
     for peers in (other_model, other_size, too_short):
         assert decision(trial("slow", [0.1, 0.1]), peers) == CONTINUE
+    assert decision(trial("wasteful", [0.1, 0.1], train_size=2000), good) == STOP
 
 
 def test_a_trial_is_judged_by_those_that_are_as_fast_only() -> None:
