@@ -235,14 +235,18 @@ def interval(differences: Floats) -> tuple[float, float]:
 def lead(results: Mapping[Key, Floats], rival: str, budget: int, measure: str = "hypervolume") -> Floats:
     """What the default has over a rival, per repeat: the mean over surfaces and objectives."""
     column = Worth._fields.index(measure)
-    rivals = {(surface, priced): v for (surface, priced, design, b), v in results.items() if (design, b) == (rival, budget)}
+    rivals = {
+        (surface, priced): v for (surface, priced, design, b), v in results.items() if (design, b) == (rival, budget)
+    }
     defaults = {problem: results[*problem, search.DEFAULT, budget][: len(values)] for problem, values in rivals.items()}
     return np.mean([(defaults[problem] - values)[:, column] for problem, values in rivals.items()], axis=0)
 
 
 def leads(results: Mapping[Key, Floats]) -> Iterator[Figure]:
     """The default's lead over each other design, in points."""
-    for design, budget in dict.fromkeys((design, budget) for _, _, design, budget in results if design != search.DEFAULT):
+    for design, budget in dict.fromkeys(
+        (design, budget) for _, _, design, budget in results if design != search.DEFAULT
+    ):
         means = {measure: interval(lead(results, design, budget, measure)) for measure in Worth._fields}
         name = f"hypervolume after {budget} trials per cell: the default's lead over {design}"
         others = "; ".join(f"{measure} {points(*means[measure])}" for measure in Worth._fields[:2])

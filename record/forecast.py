@@ -141,7 +141,7 @@ def _tails(excesses: Floats, luck: Floats) -> tuple[Floats, Floats]:
     """
     shape, mean = (axis.ravel() for axis in np.meshgrid(SHAPES, EXCESS * np.exp(EXCESS_SPREAD * GRID)))  # (G,)
     scale = mean * (1 - shape)
-    prior = -np.log(mean / EXCESS) ** 2 / (2 * EXCESS_SPREAD**2)
+    prior = -(np.log(mean / EXCESS) ** 2) / (2 * EXCESS_SPREAD**2)
     inside = 1 + shape * excesses[:, None] / scale  # (K, G)
     density = np.where(inside > 0, -(1 + 1 / shape) * np.log(np.maximum(inside, 1e-12)), -np.inf) - np.log(scale)
     posterior = prior + density.sum(axis=0)

@@ -111,7 +111,11 @@ def learn(spec: StudySpec, folder: Path, where: str) -> Lessons:
         in_turn = [lesson for row in itertools.zip_longest(*by_study) for lesson in row if lesson]
         models[name] = _distinct(in_turn)[:MAX_LESSONS]
     if spec.learn_from and not any(models.values()):
-        reason = "every value lies outside of this study's ranges" if left_out else "no model has file, kind of weights and a dimension in common"
+        reason = (
+            "every value lies outside of this study's ranges"
+            if left_out
+            else "no model has file, kind of weights and a dimension in common"
+        )
         searched = "; ".join(f"{name} ({', '.join(entry.search) or 'none'})" for name, entry in spec.models.items())
         raise user_error(
             where, [Problem(("learn_from",), f"nothing to learn there: {reason}; searched here: {searched}")]

@@ -16,8 +16,8 @@ from study.ledger import Ledger, Trial
 from study.lessons import Lessons
 from study.search import Problem, space_filling
 from study.search.grid import Point
-from study.undecided import undecided
 from study.space.schema import StudySpec
+from study.undecided import undecided
 
 
 class Proposals(Protocol):

@@ -38,7 +38,17 @@ def test_the_page_has_targets_measurements_and_verdicts() -> None:
 
 def test_the_suite_has_every_benchmark_of_the_folder() -> None:
     files = {path.stem for path in RESULTS.parent.glob("*.py")}
-    apart = {"__init__", "__main__", "few_images", "figure", "recorded_studies", "small_study", "suite", "surfaces", "trained_table"}
+    apart = {
+        "__init__",
+        "__main__",
+        "few_images",
+        "figure",
+        "recorded_studies",
+        "small_study",
+        "suite",
+        "surfaces",
+        "trained_table",
+    }
     assert files - apart == set(NAMES)
 
 

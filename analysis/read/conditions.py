@@ -51,7 +51,9 @@ def learnt(study: Study) -> list[str]:
         by_model: dict[str, list[str]] = {}
         for model, own in rows.groupby("model", sort=False):
             cells = own.groupby("cell", dropna=False)["learnt_from"]
-            per_cell = dict.fromkeys(f"{tried} of {total}" for tried, total in zip(cells.count(), cells.size(), strict=True))
+            per_cell = dict.fromkeys(
+                f"{tried} of {total}" for tried, total in zip(cells.count(), cells.size(), strict=True)
+            )
             by_model.setdefault(" or ".join(per_cell), []).append(str(model))
         counts = "; ".join(f"{words} trials per cell of {', '.join(models)}" for words, models in by_model.items())
         of = f" ({name})" if name else ""

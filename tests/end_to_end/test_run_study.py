@@ -100,7 +100,9 @@ def test_a_changed_space_is_refused_and_more_trials_extend_the_study(copied: Pat
 def test_a_study_learns_from_an_earlier_one_says_so_and_needs_it_no_more(copied: Path, run_study: Program) -> None:
     short = ("--set", "phases=[search]", "--set", "objectives=[val_accuracy]", "--set", "learn_from=[results/tiny]")
     learnt = "settings learnt: 2 of scratch_vit, 2 of vit_tome from tiny"
-    assert f"# {learnt}" in run_study("--space", "tiny.yaml", "--name", "second", *short, "--dry-run", cwd=copied).stdout
+    assert (
+        f"# {learnt}" in run_study("--space", "tiny.yaml", "--name", "second", *short, "--dry-run", cwd=copied).stdout
+    )
     result = run_study("--space", "tiny.yaml", "--name", "second", *short, cwd=copied)
     assert result.returncode == 0, result.stderr
     assert learnt in result.stdout and "tried: 1 of 2 trials per cell of scratch_vit, vit_tome" in result.stdout
@@ -115,7 +117,9 @@ def test_a_study_learns_from_an_earlier_one_says_so_and_needs_it_no_more(copied:
     for _, trial in trials.iterrows():
         assert trial.lr == first.loc[trial.learnt_from.removeprefix("tiny/")].lr
     [teacher] = json.loads((second / "environment.json").read_text())["learnt_from"]
-    assert teacher["name"] == "tiny" and teacher["settings"] == {"scratch_vit": 2, "vit_tome": 2} and teacher["identity"]
+    assert (
+        teacher["name"] == "tiny" and teacher["settings"] == {"scratch_vit": 2, "vit_tome": 2} and teacher["identity"]
+    )
     assert "Settings of earlier studies (tiny) tried: 2 of 3 trials" in (second / "report.html").read_text()
 
 

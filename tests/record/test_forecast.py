@@ -37,7 +37,9 @@ def test_a_trial_that_has_all_its_epochs_ends_where_it_is() -> None:
 def test_a_running_trial_ends_as_its_peers_did() -> None:
     random = np.random.default_rng(0)
     gains = random.normal(1.0, 0.02, 40)
-    peers = [trial(float(quality(1.0 + 0.01 * i)), float(quality(1.0 + 0.01 * i + gain))) for i, gain in enumerate(gains)]
+    peers = [
+        trial(float(quality(1.0 + 0.01 * i)), float(quality(1.0 + 0.01 * i + gain))) for i, gain in enumerate(gains)
+    ]
     running = trial(float(quality(1.2)), epochs=2, ended=False)
     low, high = interval(end_draws(running, peers, random))
     assert quality(2.1) < low < quality(2.2) < high < quality(2.3)

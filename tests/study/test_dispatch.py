@@ -346,7 +346,14 @@ def test_the_dispatcher_needs_no_ray() -> None:
 def test_a_pilot_leaves_its_trials_running_after_their_first_epochs(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec.model_copy(update={"trials": 1})) as ledger:
         dispatcher = Dispatcher(
-            ledger, SearchProposals(ledger), lambda _: [], lambda _: (), lambda _: None, lambda _: 600.0, 8, last_epoch=2
+            ledger,
+            SearchProposals(ledger),
+            lambda _: [],
+            lambda _: (),
+            lambda _: None,
+            lambda _: 600.0,
+            8,
+            last_epoch=2,
         )
         config = dispatcher.next_trial()
         assert isinstance(config, TrialConfig)

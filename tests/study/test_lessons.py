@@ -142,11 +142,21 @@ def test_a_value_gets_the_form_of_this_studys_dimension(
 
 
 def test_a_model_learns_from_its_own_file_and_kind_of_weights_and_rather_from_its_own_name(tmp_path: Path) -> None:
-    known = {"small": {"model": "vit"}, "large": {"model": "vit"}, "tuned": {"model": "vit", "weights": "timm"}, "resnet18": {}}
+    known = {
+        "small": {"model": "vit"},
+        "large": {"model": "vit"},
+        "tuned": {"model": "vit", "weights": "timm"},
+        "resnet18": {},
+    }
     first = study({name: ENTRY | entry for name, entry in known.items()})
     accuracies = {"small": 0.9, "large": 0.8, "tuned": 0.7, "resnet18": 0.6}
     rows = [row(i, best, 1e-3 * (i + 1), trial=f"{m}-0", model=m) for i, (m, best) in enumerate(accuracies.items())]
-    own = {"large": {"model": "vit"}, "new": {"model": "vit"}, "fine": {"model": "vit", "weights": "timm"}, "vit_tome": {}}
+    own = {
+        "large": {"model": "vit"},
+        "new": {"model": "vit"},
+        "fine": {"model": "vit", "weights": "timm"},
+        "vit_tome": {},
+    }
     second = {name: ENTRY | entry for name, entry in own.items()}
     lessons = learnt(tmp_path, earlier(tmp_path / "first", rows, first), models=second)
     assert {name: [lesson.trial for lesson in known] for name, known in lessons.models.items()} == {
@@ -235,7 +245,12 @@ def test_what_cannot_teach_is_one_line(tmp_path: Path) -> None:
     rows = [row(0, 0.9, 0.01)]
     good = earlier(tmp_path / "good", rows)
     translation = resolve(
-        {"description": "x", "task": "translation", "data": {"name": "reversal"}, "models": {"translation_transformer": {}}},
+        {
+            "description": "x",
+            "task": "translation",
+            "data": {"name": "reversal"},
+            "models": {"translation_transformer": {}},
+        },
         "test",
     )
     (tmp_path / "empty").mkdir()
