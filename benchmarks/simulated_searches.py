@@ -53,7 +53,9 @@ def run() -> Iterator[Figure]:
 
 def unconfirmed() -> Figure:
     """Intervals of the best of a search that was not confirmed: none holds, so none is shown."""
-    held, together, optimism = [], [], []
+    held: list[float] = []
+    together: list[float] = []
+    optimism: list[float] = []
     for kind in itertools.product(TRIALS, IMAGES, SPREADS, DEVIATIONS):
         random = np.random.default_rng(len(held))
         outcomes = []
@@ -78,20 +80,20 @@ def unconfirmed() -> Figure:
 def still_gaining() -> Iterator[Figure]:
     """How often the last third of 12 trials is said to have gained still, where nothing is to be gained and where much is."""
     random, images, trials = np.random.default_rng(0), 1000, 12
-    for spread, deviation in ((0.0, 0.01), (0.1, 0.002)):
+    for spread, deviation in ((0.0, 0.01), (0.5, 0.002)):
         said, gained = [], []
         for _ in range(2 * SEARCHES):
             settings, _, measured = search(trials + 4, images, spread, deviation, random)
             luck = max(deviation, math.sqrt(BEST * (1 - BEST) / images))
             said.append(last_gain(measured[:trials]) > luck)
             gained.append(expected_best(settings, trials + 4) - expected_best(settings, trials))
-        name = f"searches said to be still gaining, where {trials // 3} more trials gain {100 * np.mean(gained):.1f} points"
+        name = f"searches said to be still gaining, where {trials // 3} more trials gain {100 * abs(np.mean(gained)):.1f} points"
         yield at_most(name, float(np.mean(said)), 0.05, "") if spread == 0 else Figure(name, f"{np.mean(said):.2f}")
 
 
 def extrapolations() -> Iterator[Figure]:
     """Intervals of one more training beyond the largest size, where the error follows a power law down to a floor."""
-    held = {}  # kind -> shares (now and before, multiples)
+    held: dict[tuple[int, float, float], Floats] = {}  # kind -> shares (now and before, multiples)
     for kind in itertools.product((3, 4, 5, 6), (0.0, 0.01, 0.03, 0.08), (0.002, 0.01)):
         random = np.random.default_rng(len(held))
         held[kind] = np.mean([_extrapolation(*kind, random) for _ in range(SEARCHES)], axis=0)
@@ -114,7 +116,7 @@ def _extrapolation(sizes: int, floor: float, deviation: float, random: np.random
     def trained(size: Floats) -> Floats:
         return 1 - floor - first * (size / 500) ** -exponent + deviation * random.normal(size=len(size))
 
-    tried = 500 * 2.0 ** np.arange(sizes)
+    tried = np.asarray(500 * 2.0 ** np.arange(sizes), dtype=np.float64)
     points = pd.DataFrame({"train_size": tried, "accuracy": np.minimum(trained(tried), 0.9999), "trial": ""})
     curve = power_law("", points).curve.query("extrapolated")
     beyond = curve["train_size"].to_numpy(dtype=float)
@@ -152,7 +154,7 @@ def _ranked_rightly(shares: tuple[float, ...], trials: int, random: np.random.Ge
     grid = np.linspace(0, 1, 1001)
     right = []
     for _ in range(30):
-        points = qmc.Sobol(len(shares), rng=random).random(trials)
+        points = qmc.LatinHypercube(len(shares), rng=random).random(trials)
         values = math.sqrt(0.15) * random.normal(size=trials)
         for share, column in zip(shares, points.T, strict=True):
             shape = SHAPES[random.integers(len(SHAPES))]
