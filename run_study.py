@@ -19,7 +19,7 @@ import typer
 
 from analysis.tell.formats import Format
 from record import yaml_text
-from record.errors import UserError
+from record.errors import UserError, unusable_path
 from record.folder import COMPLETE, StudyFolder
 from study.space.overrides import Overrides
 from study.space.plain import name_message
@@ -281,6 +281,10 @@ def cli(command: typer.Typer = app) -> int:
         message = error.format_message()
     except UserError as error:
         message = str(error)
+    except OSError as error:
+        if (problem := unusable_path(error)) is None:
+            raise
+        message = str(problem)
     print(f"error: {message}", file=sys.stderr)
     return 2
 

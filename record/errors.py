@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -17,6 +18,17 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     if close:
         return f"did you mean {' or '.join(repr(name) for name in close)}?"
     return f"valid: {', '.join(names)}" if names else "nothing is valid here"
+
+
+# Names that the system takes for no file's, or does not let this user look up.
+_UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
+
+
+def unusable_path(error: OSError) -> UserError | None:
+    """The error of a user who named a file or folder that cannot be looked up; None for any other system error."""
+    if error.errno not in _UNUSABLE or error.filename is None:
+        return None
+    return UserError(f"{error.filename}: {error.strerror}; name another file or folder")
 
 
 def one_line(error: BaseException | str, limit: int = 200) -> str:

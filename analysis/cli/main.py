@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from analysis.cli import choose, listing, merging, report, takeaway, translation
 from analysis.cli.output import print_notes
-from record.errors import UserError
+from record.errors import UserError, unusable_path
 
 app = typer.Typer(help="Ask a study folder, finished or running.", add_completion=False, rich_markup_mode=None)
 for verbs in (listing, choose, report, takeaway, translation, merging):
@@ -35,4 +35,9 @@ def main() -> None:
         # The reader (`| head`) has gone; without this, Python complains again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    except OSError as error:
+        if (problem := unusable_path(error)) is None:
+            raise
+        print_notes([f"analysis: {problem}"])
+        status = 2
     sys.exit(status)

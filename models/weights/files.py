@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import pickle
 import re
@@ -58,7 +59,7 @@ def read(file: str) -> StateDict:
     Takes a bare state dict, or the trained weights of a checkpoint; FILE#KEY takes those under a key, such as an EMA.
     """
     path, key = _path_and_key(file)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsError(f"weights file {file} does not exist; give weights none, timm or an existing FILE")
     return _read(str(path.resolve()), path.stat().st_mtime_ns, key)[0]
 
@@ -66,7 +67,7 @@ def read(file: str) -> StateDict:
 def describe(file: str) -> str:
     """The file's name, with the key that was taken where the file holds more than one set of weights."""
     path, key = _path_and_key(file)
-    if not path.is_file():
+    if not os.path.isfile(path):
         return Path(file).name  # a study may outlive the file
     return _described(str(path.resolve()), path.stat().st_mtime_ns, key)
 
@@ -78,8 +79,8 @@ def _described(file: str, modified_ns: int, key: str) -> str:
 
 
 def _path_and_key(file: str) -> tuple[Path, str]:
-    path = Path(file).expanduser()
-    if path.is_file() or "#" not in path.name:
+    path = Path(os.path.expanduser(file))
+    if os.path.isfile(path) or "#" not in path.name:
         return path, ""
     name, _, key = path.name.rpartition("#")
     return path.with_name(name or path.name), key

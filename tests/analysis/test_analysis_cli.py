@@ -125,6 +125,7 @@ def test_a_table_from_confirmed_candidates(ask, tmp_path: Path) -> None:
         (["pareto", "DIR", "--x", "lr"], "lr:max"),
         (["pareto", "DIR", "--x", "lr:up"], "max or min must follow the colon, not 'up'"),
         (["pareto", "DIR", "--x", "val_accuracy"], "different columns"),
+        (["predict", "x" * 300, "y.png"], "File name too long; name another"),
         (["report", "nowhere"], "nowhere: no such folder"),
         (["report", "DIR", "--to", "/dev/null/report.html"], "the report cannot be written"),
         (["figures", "DIR", "--to", "/dev/null/figures"], "the figures cannot be written"),

@@ -6,6 +6,7 @@ folder of the user's.
 
 from __future__ import annotations
 
+import os
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,8 +26,9 @@ def data_sets(package: ModuleType) -> list[str]:
 
 def find_folder(data: str, data_dir: Path) -> Path | None:
     """The folder of the user's that `data` names: a path, or a folder of `data_dir`."""
-    folders = (Path(data).expanduser(), data_dir / data)
-    return next((readable(folder) for folder in folders if data and folder.is_dir()), None)
+    folders = (Path(os.path.expanduser(data)), data_dir / data)
+    # pathlib raises for what no file can be called; os.path finds nothing there.
+    return next((readable(folder) for folder in folders if data and os.path.isdir(folder)), None)
 
 
 def readable(path: Path) -> Path:
@@ -42,6 +44,6 @@ def readable(path: Path) -> Path:
 
 def unknown_data(data: str, known: Iterable[str], alternative: str) -> DataError:
     """The error for a name that is neither a data set nor a folder; alternative: what works besides the data sets."""
-    if data and Path(data).is_file():
+    if data and os.path.isfile(data):
         return DataError(f"data {data!r} is a file; name the folder that holds it")
     return DataError(f"data {data!r} is neither a data set nor a folder; {nearest(data, known)} {alternative}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ def load_images(data: str, data_dir: Path = Path("data"), image_size: int = 224,
     """
     if image_size < 1:
         raise DataError(f"image_size is {image_size}; it must be at least 1 pixel")
-    data_dir = Path(data_dir).expanduser()
+    data_dir = Path(os.path.expanduser(data_dir))
     names = data_sets(sets)
     if data in names:
         module = cast(ImageDataSet, importlib.import_module(f"{sets.__name__}.{data}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from trainables.data.text.text_data import TextData, TextDataSet
 
 def load_text(data: str, data_dir: Path, options: TextOptions) -> TextData:
     """Read a data set by name, or a folder of parallel files (a path, or a folder of `data_dir`). Raises DataError."""
-    data_dir = Path(data_dir).expanduser()
+    data_dir = Path(os.path.expanduser(data_dir))
     names = data_sets(sets)
     if data in names:
         module = cast(TextDataSet, importlib.import_module(f"{sets.__name__}.{data}"))
