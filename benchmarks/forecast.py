@@ -3,12 +3,16 @@
 python -m benchmarks.forecast
 
 Each study is cut as if it were still running, forecast from what was known then, and compared with what came. An 80 %
-interval that holds much more often is too wide to be useful. Trials come in the order in which they started.
+interval that holds much more often is too wide to be useful. Trials come in the order in which they started. Those of a
+study are alike, and a study's best is one of its cells': there is less evidence than the counts suggest.
+
+What record/forecast.py expects of ends without evidence was chosen on the studies 0 to 5; on 6 to 9 alone, 81 % of the
+intervals of ends hold. Of the best, the intervals are too wide early, and too narrow late: the last trials are proposed by
+TPE, which does better than drawing at random.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -29,22 +33,18 @@ def run() -> Iterator[Figure]:
         studies[trial.study].append(trial)
     ends = [held for study in studies.values() for held in held_ends(study)]
     yield coverage("ends of running trials from their first epochs", ends)
-    bests = [held for study in studies.values() for held in held_bests(study, 0.5)]
-    yield coverage("best of a cell or study after all trials, from the first half of them", bests)
-    for share in (0.25, 0.75):
-        others = [held for study in studies.values() for held in held_bests(study, share)]
-        yield coverage(f"the same from the first {share:.0%}", others)
+    for share in (0.5, 0.25, 0.75):
+        bests = [held for study in studies.values() for held in held_bests(study, share)]
+        yield coverage(f"best of a cell or study after all trials, from the first {share:.0%} of them", bests)
 
 
 def coverage(name: str, held: Sequence[bool]) -> Figure:
     """The share of intervals that hold, against the target."""
     low, high = TARGET
     share = float(np.mean(held))
-    error = math.sqrt(share * (1 - share) / len(held))
-    measured = f"{share:.0%} of {len(held)} (standard error {error:.0%} or more: trials of a study are alike)"
-    return Figure(
-        f"{LEVEL:.0%} intervals that hold: {name}", measured, f"{low:.0%} to {high:.0%}", low <= share <= high
-    )
+    measured = f"{share:.0%} of {len(held)}"
+    name = f"{LEVEL:.0%} intervals that hold: {name}"
+    return Figure(name, measured, f"{low:.0%} to {high:.0%}", low <= share <= high)
 
 
 def held_ends(study: Sequence[Recorded]) -> Iterator[bool]:

@@ -40,8 +40,13 @@ class Outlook:
         return (self.draws[cell] >= self.best()).mean(axis=1)
 
     def chance_front(self, cell: str) -> Floats:
-        """(H,): the probability that no other cell is better which is as fast with whatever settings."""
+        """(H,): the probability that no other cell is better which is as fast with whatever settings.
+
+        Where speeds are not known, the most accurate one is the front.
+        """
         fastest = self.speeds[cell][1]
+        if math.isnan(fastest):
+            return self.chance_best(cell)
         faster = [draws for other, draws in self.draws.items() if self.speeds[other][0] >= fastest and other != cell]
         return np.all([self.draws[cell] >= draws for draws in [self.draws[cell], *faster]], axis=0).mean(axis=1)
 
@@ -100,11 +105,10 @@ def curves(study: Study) -> list[Curve]:
     epochs = study.epochs.sort_values("epoch", kind="stable").groupby("trial", sort=False)[task.validation]
     values = {str(trial): tuple((column.fillna(0.0) / task.perfect).tolist()) for trial, column in epochs}
     trials = study.trials[study.trials["phase"] == SEARCH].dropna(subset=["cell", "epoch_budget"])
+    columns = (trials[name] for name in ("trial", "cell", "model", "epoch_budget", "state"))
     return [
-        Curve(
-            str(row.cell), str(row.model), int(row.epoch_budget), values.get(str(row.trial), ()), row.state != RUNNING
-        )
-        for row in trials.itertuples()
+        Curve(str(cell), str(model), int(budget), values.get(str(trial), ()), state != RUNNING)
+        for trial, cell, model, budget, state in zip(*columns, strict=True)
     ]
 
 

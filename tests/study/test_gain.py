@@ -11,14 +11,13 @@ from study.ledger import Ledger
 from study.proposals import SearchProposals
 from study.space.reading import resolve
 from study.space.schema import StudySpec
-from study.tables import epoch_rows
 
 SPACE = {
     "description": "two models",
     "data": {"name": "digits"},
     "objectives": ["val_accuracy"],
     "phases": ["search"],
-    "trials": 12,
+    "trials": 5,
     "all_models": {"epochs": 1, "search": {"lr": {"low": 1e-3, "high": 1e-1, "log": True}}},
     "models": {"resnet18": {}, "scratch_vit": {}},
 }
@@ -49,7 +48,7 @@ def test_the_dearer_a_trial_the_sooner_the_search_ends(tmp_path: Path) -> None:
             proposals = search(ledger, seconds)
             counts[name] = len(ledger.trials)
             assert proposals.done and proposals.gains_little == (name == "dear")
-    assert counts == {"cheap": 24, "dear": 2 * gain.MIN_ENDED}
+    assert counts["cheap"] == 10 and 2 * gain.MIN_ENDED <= counts["dear"] < 10
 
 
 def test_a_round_of_trials_is_never_left_half_done(tmp_path: Path) -> None:
@@ -66,25 +65,25 @@ def test_a_round_of_trials_is_never_left_half_done(tmp_path: Path) -> None:
 def test_an_end_that_was_decided_stays_until_less_gain_or_more_trials_are_wanted(tmp_path: Path) -> None:
     with Ledger(tmp_path, spec(0.2)) as ledger:
         assert search(ledger, 7200.0).gains_little
-        ended = len(epoch_rows(ledger))
+        ended = len(ledger.trials)
     for wanted in (spec(0.2), spec(0.3)):
         with Ledger(tmp_path, wanted) as ledger:
             assert SearchProposals(ledger).done
-    for wanted in (spec(0.1), spec(None), spec(0.2, trials=13)):
+    for wanted in (spec(0.1), spec(None), spec(0.2, trials=6)):
         with Ledger(tmp_path, wanted) as ledger:
             assert not SearchProposals(ledger).done
     with Ledger(tmp_path, spec(None)) as ledger:
-        assert not search(ledger, 7200.0).gains_little and len(ledger.trials) == 24 > ended
+        assert not search(ledger, 7200.0).gains_little and len(ledger.trials) == 10 > ended
 
 
 def test_an_interrupted_search_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:
     counts = []
-    for name, most in (("whole", 99), ("in parts", 3)):
+    for name, most in (("whole", 99), ("in parts", 5)):
         (tmp_path / name).mkdir()
         done = False
         while not done:
             with Ledger(tmp_path / name, spec(1.0)) as ledger:
-                done = search(ledger, 100.0, most).done
+                done = search(ledger, 2000.0, most).done
         with Ledger(tmp_path / name, spec(1.0)) as ledger:
             counts.append(len(ledger.trials))
-    assert counts[0] == counts[1] < 24
+    assert counts[0] == counts[1] < 10
