@@ -1,7 +1,8 @@
 """Searches whose true outcome is known: two simulated ones, and the table of trainings that really ran.
 
 Each has a scratch ViT, a ResNet, a ViT and a ViT that merges tokens (the table: no plain ViT), whose best learning rates,
-ceilings and speeds differ. A training's accuracy has the noise of its seed; a learning rate above the best one starts faster and ends lower.
+ceilings and speeds differ. A training's accuracy has the noise of its seed; a learning rate above the best one starts
+faster and ends lower.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Surface(Protocol):
 
     @property
     def epochs(self) -> int: ...
+
+    def __hash__(self) -> int: ...
 
     def models(self) -> dict[str, dict[str, Any]]:
         """The entries of a space with their searched dimensions."""
