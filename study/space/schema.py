@@ -125,7 +125,7 @@ class EarlyStopping(Strict):
 
     grace_epochs: Whole = Field(2, ge=1, le=MAX_COUNT, description="epochs before a trial may be stopped")
     reduction_factor: Whole = Field(
-        3, ge=2, le=MAX_COUNT, description="at each rung, one in this many trials continues"
+        3, ge=2, le=MAX_COUNT, description="at each rung, one in this many trials continues, and the best two"
     )
 
 

@@ -130,13 +130,14 @@ def test_no_more_trials_run_than_there_are_slots(tmp_path: Path, spec: StudySpec
 
 
 def test_a_trial_behind_its_peers_is_stopped_and_frees_its_slot(tmp_path: Path, spec: StudySpec) -> None:
-    with Ledger(tmp_path, spec) as ledger:
-        phase = Phase(ledger, slots=2)
-        good, bad = phase.start().trial, phase.start().trial
+    with Ledger(tmp_path, spec.model_copy(update={"trials": 4})) as ledger:
+        phase = Phase(ledger, slots=3)
+        good, second, bad = (phase.start().trial for _ in range(3))
         assert not phase.dispatcher.report(good, row(1, 0.9))
+        assert not phase.dispatcher.report(second, row(1, 0.8))
         assert phase.dispatcher.report(bad, row(1, 0.1))
-        assert (phase.state(good), phase.state(bad)) == ("running", "pruned")
-        assert ledger.trials[bad].values is None and phase.start().trial == "resnet18-002"
+        assert [phase.state(name) for name in (good, second, bad)] == ["running", "running", "pruned"]
+        assert ledger.trials[bad].values is None and phase.start().trial == "resnet18-003"
 
 
 def test_an_interrupted_trial_continues_before_new_ones_start(tmp_path: Path, spec: StudySpec) -> None:
@@ -198,7 +199,7 @@ def test_a_failure_is_recorded_with_its_reason_once(tmp_path: Path, spec: StudyS
 
 def test_a_driver_that_dies_at_any_write_decides_as_if_it_had_not(tmp_path: Path, spec: StudySpec) -> None:
     """A process dies instead of its n-th commit; a new driver goes on. For every n."""
-    spec = spec.model_copy(update={"trials": 2})
+    spec = spec.model_copy(update={"trials": 4})
     with Ledger(tmp_path, spec) as ledger:
         expected = run_alone(ledger)
     for kill_at in itertools.count(1):
