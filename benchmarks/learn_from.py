@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -33,8 +33,9 @@ from study.proposals import proposal
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 
-REPEATS, TRIALS = 20, 16
+REPEATS, TRIALS = 40, 16
 NOISE = 0.003  # standard deviation of a validation accuracy
+MAX_RATIO = 1.05  # of errors: what a wrong teacher may cost
 CHANCE = 0.9  # error of a training that learns nothing
 MODELS = ("resnet18", "scratch_vit")
 RANGES = {
@@ -50,7 +51,7 @@ class Surface:
 
     floor: float
     best: tuple[float, float, float]
-    widths: tuple[float, float, float] = (0.25, 0.8, 0.6)
+    widths: tuple[float, float, float] = (0.6, 2.0, 2.0)
 
     def error(self, settings: Mapping[str, Any]) -> float:
         lr, decay, batch = (float(settings[name]) for name in RANGES)
@@ -75,43 +76,60 @@ class Searched:
         return next((i for i, own in enumerate(self.errors, start=1) if own <= error), math.inf)
 
 
+class Pair(NamedTuple):
+    """A model's second study, cold and with lessons; `first`: the error that is as far from the floor as the first's choice."""
+
+    first: float
+    cold: Searched
+    warm: Searched
+
+
 def run() -> Iterator[Figure]:
-    like: list[tuple[Searched, Searched]] = []
-    hostile: list[tuple[Searched, Searched]] = []
+    like: list[Pair] = []
+    hostile: list[Pair] = []
     for repeat in range(REPEATS):
         random = np.random.default_rng(repeat)
-        with tempfile.TemporaryDirectory() as folder:
-            first = {name: surface(random) for name in MODELS}
-            search(Path(folder) / "first", space(seed=repeat), first, random)
+        with tempfile.TemporaryDirectory() as results:
+            surfaces = {name: surface(random) for name in MODELS}
+            teacher = Path(results) / "first"
+            first = search(teacher, space(repeat), surfaces, random)
             for kind, pairs in ((shifted, like), (mirrored, hostile)):
-                second = {name: kind(known) for name, known in first.items()}
-                cold, warm = (
-                    search(
-                        Path(folder) / f"{kind.__name__}{len(teachers)}",
-                        space(1000 + repeat, *teachers),
-                        second,
-                        random,
-                    )
-                    for teachers in ((), (str(Path(folder) / "first"),))
-                )
-                pairs += [(cold[name], warm[name]) for name in MODELS]
+                second = {name: kind(known) for name, known in surfaces.items()}
+                cold = search(Path(results) / "cold", space(REPEATS + repeat), second, random)
+                warm = search(Path(results) / "warm", space(REPEATS + repeat, str(teacher)), second, random)
+                for name in MODELS:
+                    as_good = first[name].end - surfaces[name].floor + second[name].floor
+                    pairs.append(Pair(as_good, cold[name], warm[name]))
     yield from figures(like, hostile)
 
 
-def figures(like: list[tuple[Searched, Searched]], hostile: list[tuple[Searched, Searched]]) -> Iterator[Figure]:
-    until = [warm.trials_until(cold.end) for cold, warm in like]
-    own = [cold.trials_until(cold.end) for cold, _ in like]
-    never = sum(math.isinf(count) for count in until)
-    yield at_most(
-        f"like study: trials until the best of a cold search of {TRIALS} trials is reached, median of {len(like)}",
-        statistics.median(until), TRIALS / 2, " trials",
-        f" (cold: {statistics.median(own):g}; quartiles {np.quantile(until, [0.25, 0.75])}; not reached by {never})",
-    )  # fmt: skip
+def figures(like: list[Pair], hostile: list[Pair]) -> Iterator[Figure]:
+    for level, until, cold in (
+        (
+            "what the first study chose",
+            [p.warm.trials_until(p.first) for p in like],
+            [p.cold.trials_until(p.first) for p in like],
+        ),
+        (
+            "what its cold search chose",
+            [p.warm.trials_until(p.cold.end) for p in like],
+            [p.cold.trials_until(p.cold.end) for p in like],
+        ),
+    ):
+        yield at_most(
+            f"like study: trials until one is as good as {level}, median of {len(like)}",
+            statistics.median(until), TRIALS / 2, " trials",
+            f" (cold: {statistics.median(cold):g}; never in {TRIALS} trials: {until.count(math.inf)}, cold {cold.count(math.inf)})",
+        )  # fmt: skip
     for name, pairs in (("like", like), ("hostile", hostile)):
-        cold, warm = (statistics.mean(searched.end for searched in side) for side in zip(*pairs, strict=True))
+        cold_error, warm_error = (
+            statistics.mean(ends) for ends in zip(*((p.cold.end, p.warm.end) for p in pairs), strict=True)
+        )
+        lost = [100 * (p.warm.end - p.cold.end) for p in pairs]
         yield at_most(
             f"{name} study: error of what is chosen in the end against the cold search's, means of {len(pairs)}",
-            warm / cold, 1.05, "x", f" ({100 * warm:.2f} and {100 * cold:.2f} %)",
+            warm_error / cold_error, MAX_RATIO, "x",
+            f" ({100 * warm_error:.2f} and {100 * cold_error:.2f} %; worst pair {max(lost):.1f} points worse, best {-min(lost):.1f} better)",
         )  # fmt: skip
 
 
@@ -147,12 +165,15 @@ def search(
     for cell in cells(spec):
         study = optuna.create_study(direction="maximize")
         errors: list[float] = []
+        taught: list[float | None] = []
+        cold: list[float | None] = []
         for number in range(TRIALS):
-            study.sampler, _ = proposal(spec, lessons, cell, number)
+            study.sampler, teacher = proposal(spec, lessons, cell, taught, cold)
             trial = study.ask(distributions(spec.models[cell.entry]))
             errors.append(surfaces[cell.entry].error(trial.params))
             study.sampler = RandomSampler()
             study.tell(trial, 1 - errors[-1] + random.normal(0, NOISE))
+            (cold if teacher is None else taught).append(study.trials[-1].value)
             which = {"trial": f"{cell.name}-{number:03d}", "model": cell.entry, "phase": SEARCH, "state": COMPLETE}
             rows.append(which | {"val_accuracy": study.trials[-1].value} | trial.params)
         searched[cell.entry] = Searched(errors, study.best_trial.number)

@@ -74,18 +74,28 @@ class Lessons:
         left_out = [f"left out, outside of this study's range: {', '.join(outside)}"] if outside else []
         return f"settings learnt: {'; '.join([*parts, *untaught, *left_out])}"
 
-    def due(self, cell: Cell, number: int, cold_share: float) -> tuple[Lesson | None, int]:
-        """What a cell's next trial tries, None for a cold one, and how many of its `number` trials were cold.
+    def due(
+        self, entry: str, taught: Sequence[float | None], cold: Sequence[float | None], cold_share: float
+    ) -> Lesson | None:
+        """What the next trial of a cell of `entry` tries; None: what the sampler proposes.
 
-        Lessons and cold trials take turns, a lesson first, until there is none left.
+        taught, cold: the quality of its trials so far that tried a lesson, and of the others; None without one (stopped,
+        failed), NaN while it runs. Lessons and cold trials take turns, a lesson first, until there is none left or a cold
+        trial is better than all of them: then the earlier study knows nothing better than the sampler.
         """
-        lessons = self.models.get(cell.entry, [])
-        before, after = (min(len(lessons), _taught(n, cold_share)) for n in (number, number + 1))
-        return lessons[before] if after > before else None, number - before
+        lessons = self.models.get(entry, [])
+        turn = math.ceil((len(taught) + len(cold) + 1) * (1 - cold_share) - 1e-9) > len(taught)
+        if len(taught) >= len(lessons) or not turn or _best(cold) > _best(taught):
+            return None
+        return lessons[len(taught)]
 
 
-def _taught(trials: int, cold_share: float) -> int:
-    return math.ceil(trials * (1 - cold_share) - 1e-9)
+def _best(qualities: Sequence[float | None]) -> float:
+    """Of those that ended; NaN, which is neither better nor worse, while none has."""
+    ended = [
+        -math.inf if quality is None else quality for quality in qualities if quality is None or quality == quality
+    ]
+    return max(ended, default=math.nan)
 
 
 def learn(spec: StudySpec, folder: Path, where: str) -> Lessons:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
 
 from optuna.samplers import BaseSampler
@@ -12,7 +13,7 @@ from optuna.samplers import BaseSampler
 from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
 from study import gain, search
 from study.cells import Cell, cells
-from study.ledger import Ledger, Trial
+from study.ledger import Ledger, Trial, number
 from study.lessons import Lessons
 from study.search import Problem, space_filling
 from study.search.grid import Point
@@ -36,17 +37,34 @@ class Proposals(Protocol):
 
 def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
     """The sampler of the cell's next proposal, which follows from the record alone."""
-    return proposal(ledger.spec, ledger.lessons, cell, len(ledger.of(cell)))[0]
+    return _proposal(ledger, cell)[0]
 
 
-def proposal(spec: StudySpec, lessons: Lessons, cell: Cell, number: int) -> tuple[BaseSampler, str | None]:
-    """The sampler of a cell's trial of this number, and the earlier trial that it learns from, if it does.
+def _proposal(ledger: Ledger, cell: Cell) -> tuple[BaseSampler, str | None]:
+    """The sampler, and the trial of an earlier study that the cell's next one learns from, if it does."""
+    metric, trials = ledger.spec.terms.validation, ledger.of(cell)
+    qualities = {
+        trial.name: number(trial.last, metric)
+        if trial.state == COMPLETE
+        else math.nan
+        if trial.state == RUNNING
+        else None
+        for trial in trials
+    }
+    taught = [qualities[trial.name] for trial in trials if trial.learnt_from is not None]
+    cold = [qualities[trial.name] for trial in trials if trial.learnt_from is None]
+    return proposal(ledger.spec, ledger.lessons, cell, taught, cold)
+
+
+def proposal(
+    spec: StudySpec, lessons: Lessons, cell: Cell, taught: Sequence[float | None], cold: Sequence[float | None]
+) -> tuple[BaseSampler, str | None]:
+    """The same from the qualities of the cell's trials so far, as `Lessons.due` takes them.
 
     Dimensions that a lesson says nothing of take the values that fill the space.
     """
-    lesson, cold = lessons.due(cell, number, spec.cold_share)
-    problem = Problem.of(spec, cell, cold)
-    if lesson is not None:
+    problem = Problem.of(spec, cell, len(cold), len(taught))
+    if lesson := lessons.due(cell.entry, taught, cold, spec.cold_share):
         values = space_filling.build(problem).values | lesson.settings
         return Point(problem.distributions, values), lesson.trial
     if spec.sampler is None:
@@ -84,8 +102,7 @@ class SearchProposals:
         if gain.ends_search(self.ledger, self.slots):
             self.gains_little = True
             return None
-        number = len(self.ledger.of(cell))
-        return self.ledger.ask(cell, *proposal(self.ledger.spec, self.ledger.lessons, cell, number))
+        return self.ledger.ask(cell, *_proposal(self.ledger, cell))
 
     def _cell(self) -> Cell | None:
         counts = {cell: len(self.ledger.of(cell)) for cell in cells(self.ledger.spec)}

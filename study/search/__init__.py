@@ -42,13 +42,14 @@ class Problem:
     dimensions: frozenset[str]  # names that are searched in any cell of the study
     directions: tuple[StudyDirection, ...]  # by objective
     trials: int  # the budget of the cell
-    number: int  # of trials that the cell has already
+    number: int  # of trials that the sampler proposed for the cell already
     study_seed: int  # the same for all cells
     cell_seed: int  # the same for all trials of the cell
     trial_seed: int  # another for each trial
+    taught: int = 0  # trials of the cell that tried settings of earlier studies instead
 
     @classmethod
-    def of(cls, spec: StudySpec, cell: Cell, number: int) -> Problem:
+    def of(cls, spec: StudySpec, cell: Cell, number: int, taught: int = 0) -> Problem:
         seeds = [spec.seed, cells(spec).index(cell)]
         return cls(
             distributions(spec.models[cell.entry]),
@@ -59,6 +60,7 @@ class Problem:
             spec.seed,
             _seed(*seeds),
             _seed(*seeds, number),
+            taught,
         )
 
 

@@ -14,6 +14,6 @@ FILLING_TRIALS = 10  # of a cell: fewer than TPE needs to learn from
 
 
 def build(problem: Problem) -> BaseSampler:
-    if problem.number < FILLING_TRIALS:
+    if problem.number + problem.taught < FILLING_TRIALS:
         return space_filling.build(problem)
     return TPESampler(multivariate=True, n_startup_trials=1, seed=problem.trial_seed)
