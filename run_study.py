@@ -179,8 +179,8 @@ def _dry_run(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, A
     session = Session(spec, Options(StudyFolder(folder), data_dir, **options), Console(stderr=True))
     rehearse(session)
     _print_dry_run(spec)
-    if session.summary:
-        print(f"# {session.summary}")
+    for line in filter(None, [*session.steps, session.summary]):
+        print(f"# {line}")
     if profile:
         text = io.StringIO()
         with redirect_stdout(text):

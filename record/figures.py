@@ -36,6 +36,11 @@ class Figure:
     tables: tuple[str, ...] = (TRIALS,)
     tasks: tuple[str, ...] = ()
 
+    @property
+    def clocked(self) -> bool:
+        """Whether it is a time or a speed, which a disturbance of its timing changes."""
+        return self.alone and (self.unit in ("s", "ms") or self.unit.endswith("/s"))
+
     def of(self, task: str) -> bool:
         """Whether studies of this task have the column."""
         return not self.tasks or task in self.tasks
@@ -90,6 +95,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("epoch_budget", "epochs that the trial was given", type="Int64"),
     Figure("val_accuracy", "accuracy on the validation split", "share", better="more", label="validation accuracy", objective=True, tables=(TRIALS, EPOCHS), tasks=IMAGES),
     Figure("test_accuracy", "accuracy on the test split (confirm phase only)", "share", better="more", label="test accuracy", tables=(TRIALS, EPOCHS), tasks=IMAGES),
+    Figure("test_balanced_accuracy", "mean over the classes of the share of their test images that is classified right", "share", better="more", label="balanced test accuracy", tables=(TRIALS, EPOCHS), tasks=IMAGES),
     Figure("val_bleu", "sacreBLEU on the validation split", "BLEU", better="more", label="validation BLEU", objective=True, tables=(TRIALS, EPOCHS), tasks=TEXT),
     Figure("test_bleu", "sacreBLEU on the test split (confirm phase only)", "BLEU", better="more", label="test BLEU", tables=(TRIALS, EPOCHS), tasks=TEXT),
     Figure("val_loss", "cross-entropy on the validation split", "nats per example or token", better="less", label="validation loss", objective=True, tables=(TRIALS, EPOCHS)),
@@ -97,8 +103,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("learning_rate", "learning rate at the end of the epoch", tables=(EPOCHS,)),
     Figure("decision", "what early stopping decided after the epoch: continue or stop; empty where it did not compare", type="str", tables=(EPOCHS,)),
     # -- what a trial costs, timed alone
-    _timed("train_seconds", "training time of the trial's epochs, from the isolated timing", "s", "less", "training time, s", measured=False),
-    _timed("eval_seconds", "evaluation time of the trial's epochs, from the isolated timing", "s", "less", "", objective=False, measured=False),
+    _timed("train_seconds", "training time of the trial's epochs, from the isolated timing of a step with the trial's threads", "s", "less", "training time, s", measured=False),
+    _timed("eval_seconds", "evaluation time of the trial's epochs, at the inference speed, which has all cores of the node", "s", "less", "", objective=False, measured=False),
     Figure("contended_train_seconds", "training time of the epoch while other trials ran", "s", better="less", tables=(EPOCHS,)),
     Figure("contended_eval_seconds", "evaluation time of the epoch while other trials ran", "s", better="less", tables=(EPOCHS,)),
     Figure("contended_train_seconds_per_epoch", "mean training time per epoch while other trials ran", "s", better="less"),
@@ -146,7 +152,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("inference_batch", "batch size with the best throughput", "examples", "Int64", tables=(PROFILE,)),
     Figure("dtype", "number format of the computation", type="str", tables=(PROFILE,)),
     Figure("device", "cpu or cuda", type="str", tables=(PROFILE,)),
-    Figure("threads", "CPU threads", type="Int64", tables=(PROFILE,)),
+    Figure("threads", "CPU threads of inference: all cores of the node, as where the model is deployed", type="Int64", tables=(PROFILE,)),
+    Figure("train_threads", "CPU threads of the training step: those of a trial, as its resources.cpus say", type="Int64", tables=(PROFILE,)),
     Figure("spread", "interquartile range over the median, of the noisier timing", "share", tables=(PROFILE,)),
     Figure("busy", "what disturbed the timing, if anything", type="str", tables=(PROFILE,)),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),

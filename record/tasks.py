@@ -18,6 +18,7 @@ class Terms:
     point: float  # what people call one point of it
     examples: str  # what inference speed counts: images, sentences
     training_examples: str  # what train_size counts: images, pairs
+    baseline: str  # what reaches the quality of a model that learnt nothing
 
     @property
     def validation(self) -> str:
@@ -53,8 +54,10 @@ class Terms:
         return f"{abs(difference) / self.point:.1f} {'points' if self.is_share else self.label}"
 
 
-IMAGE_CLASSIFICATION = Terms("image_classification", "accuracy", "accuracy", 1.0, 0.01, "images", "images")
-TRANSLATION = Terms("translation", "bleu", "BLEU", 100.0, 1.0, "sentences", "pairs")
+IMAGE_CLASSIFICATION = Terms(
+    "image_classification", "accuracy", "accuracy", 1.0, 0.01, "images", "images", "naming the most frequent class"
+)
+TRANSLATION = Terms("translation", "bleu", "BLEU", 100.0, 1.0, "sentences", "pairs", "copying the source sentence")
 
 TASKS = {task.name: task for task in (IMAGE_CLASSIFICATION, TRANSLATION)}
 DEFAULT = IMAGE_CLASSIFICATION.name

@@ -15,10 +15,11 @@ import ray
 import torch
 from rich.console import Console
 
+from record import processors
 from record.errors import UserError
+from study.duration import AtOnce
 from study.space.schema import ModelEntry, StudySpec
 
-CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 SOCKET_PATH = 107  # bytes of a socket's path on Linux
 PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
 
@@ -41,7 +42,9 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
         with contextlib.chdir(PROJECT):
             if address is None:
                 # RAY_ADDRESS would make a plain init join a cluster that nobody named.
-                context = init(address="local", include_dashboard=True, dashboard_host="127.0.0.1")
+                # Ray would count processors that this process may not run on, and none for a quota below one.
+                cpus = processors.usable()
+                context = init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")
             else:
                 context = init(address=address)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -101,19 +104,10 @@ def _check_reachable(address: str) -> None:
 
 
 def nodes() -> list[dict[str, float]]:
-    """The resources of each living node; while Ray does not run, what it would find on this machine."""
+    """The resources of each living node; while Ray does not run, what it would get on this machine."""
     if not ray.is_initialized():
-        return [{"CPU": float(_cpus()), "GPU": float(torch.cuda.device_count())}]
+        return [{"CPU": float(processors.usable()), "GPU": float(torch.cuda.device_count())}]
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _cpus() -> int:
-    """The CPUs that Ray would count here: those of the container, if it has fewer than the machine."""
-    cpus = os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no container, or no limit
-        quota, period = map(int, CPU_LIMIT.read_text().split())
-        cpus = min(cpus, max(1, quota // period))
-    return cpus
 
 
 def has_gpu() -> bool:
@@ -146,12 +140,16 @@ def slots(spec: StudySpec) -> int:
     return max(sum(_fit(entry, node) for node in nodes()) for entry in spec.models.values())
 
 
-def used_share(spec: StudySpec) -> float:
-    """The share of the scarcest resource that is busy when as many trials run as fit (1: nothing idles)."""
-    kind = "GPU" if any(entry.resources.gpus for entry in spec.models.values()) else "CPU"
-    total = sum(node.get(kind, 0) for node in nodes())
-    needs = [e.resources.gpus if kind == "GPU" else e.resources.cpus for e in spec.models.values()]
-    return min(1.0, slots(spec) * sum(needs) / len(needs) / total) or 1.0
+def at_once(spec: StudySpec) -> AtOnce:
+    """What the cluster does at once. A timing has one GPU; without GPUs its training step has the threads of a trial, and
+    its inference a whole node's.
+    """
+    entries = spec.models.values()
+    if any(entry.resources.gpus for entry in entries):
+        gpus = slots(spec) * sum(min(1.0, entry.resources.gpus) for entry in entries) / len(entries)
+        return AtOnce(gpus or 1.0, gpus or 1.0)
+    cpus = slots(spec) * sum(entry.resources.cpus for entry in entries) / len(entries)
+    return AtOnce(float(slots(spec)), cpus / max(node.get("CPU", 0) for node in nodes()))
 
 
 def _fit(entry: ModelEntry, node: dict[str, float]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from record.folder import CONFIRM, SEARCH
 from study.candidates import room
@@ -17,20 +18,24 @@ MIN_TIMEOUT, TIMEOUT_EPOCHS = 600.0, 30.0
 UNTIMED_TIMEOUT = 3 * 3600.0  # of a trial whose model was not timed
 
 
-def expected_seconds(ledger: Ledger, data: DataFacts, used_share: float) -> dict[str, float]:
-    """Wall seconds of each phase of the study; early stopping only shortens it.
+class AtOnce(NamedTuple):
+    """How many times as much is done at once, when as many trials run as fit, as in an isolated timing."""
 
-    used_share: the share of the hardware that is busy while trials run.
-    """
+    training: float
+    evaluation: float
+
+
+def expected_seconds(ledger: Ledger, data: DataFacts, at_once: AtOnce) -> dict[str, float]:
+    """Wall seconds of each phase of the study; early stopping only shortens it."""
     spec = ledger.spec
-    means = [_mean_trial_seconds(ledger, cell.entry, data) for cell in cells(spec)]
+    means = [_mean_trial_seconds(ledger, cell.entry, data, at_once) for cell in cells(spec)]
     repeats = spec.confirm.seeds * room(spec)
     busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
-    return {phase: round(total / used_share, 1) for phase, total in busy.items() if phase in spec.phases}
+    return {phase: round(total, 1) for phase, total in busy.items() if phase in spec.phases}
 
 
-def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts) -> float:
-    """The mean over the grid of speeds and the train sizes that an entry may get."""
+def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts, at_once: AtOnce) -> float:
+    """What a trial adds to the wall time, on average over the grid of speeds and the train sizes that an entry may get."""
     entry = ledger.spec.models[name]
     typical = {dimension: entry.values(dimension)[0] for dimension in entry.names()}
     sizes = [{"train_size": size} for size in entry.values("train_size")] if "train_size" in typical else [{}]
@@ -38,7 +43,7 @@ def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts) -> float:
     for point, size in itertools.product(grid(entry), sizes):
         trial = Trial("", Cell(name), typical | point | size, 0, entry.epochs)
         costs = trial_costs(ledger, trial, data)
-        durations.append(costs["train_seconds"] + costs["eval_seconds"])
+        durations.append(costs["train_seconds"] / at_once.training + costs["eval_seconds"] / at_once.evaluation)
     return sum(durations) / len(durations)
 
 

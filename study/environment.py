@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from record import processors
 from study.address import masked
 from trainables.device import cpu_name
 
@@ -30,6 +31,8 @@ def describe() -> dict[str, object]:
         "hardware": {
             "cpu": cpu_name(),
             "cpus": os.cpu_count(),
+            "cpu_quota": processors.quota(),
+            "usable_cpus": processors.usable(),
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
             "system": platform.platform(),

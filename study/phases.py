@@ -36,10 +36,10 @@ def run_study(spec: StudySpec, options: Options, console: Console) -> bool:
         return True
     try:
         with opened(session) as run:
-            if session.summary:
-                console.print(session.summary, highlight=False, markup=False, soft_wrap=True)
-            if run.ledger.lessons.studies:
-                console.print(run.ledger.lessons.summary(), highlight=False, markup=False, soft_wrap=True)
+            lessons = run.ledger.lessons
+            learnt = lessons.summary() if lessons.studies else ""
+            for line in filter(None, [session.summary, *session.steps, learnt]):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             return _run_phases(run)
     except Exception as error:
         if isinstance(error, UserError) or (reason := unwritable(error)) is None:
@@ -147,7 +147,7 @@ def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
 
 
 def expected_seconds(run: Run) -> dict[str, float]:
-    return duration.expected_seconds(run.ledger, run.facts, cluster.used_share(run.spec))
+    return duration.expected_seconds(run.ledger, run.facts, cluster.at_once(run.spec))
 
 
 def search(run: Run) -> bool:

@@ -18,7 +18,7 @@ import models
 from record import contents
 from record.errors import UserError
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder
-from study import cluster, environment, ray_death, recorded, tables
+from study import cluster, environment, ray_death, recorded, steps, tables
 from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
@@ -63,6 +63,7 @@ class Session:
         self.data, self.test, source = self.task.load_data(
             spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
         )
+        self.described = self.task.describe(self.data, self.test)
         self.facts = DataFacts(source, len(self.data.train), len(self.data.validation), len(self.test))
         for entry in spec.models.values():
             self._check(entry)
@@ -71,7 +72,12 @@ class Session:
     def summary(self) -> str:
         """One line: what was read as data and as weights, and what a person should know about it; "" for nothing."""
         weights = f"weights: {', '.join(self.weights)}" if self.weights else ""
-        return "; ".join(filter(None, [str(self.task.describe(self.data).get("summary", "")), weights]))
+        return "; ".join(filter(None, [str(self.described.get("summary", "")), weights]))
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps of each model's trials, and warnings where they cannot suffice."""
+        return steps.lines(self.spec, self.task, self.data)
 
     def _check(self, entry: ModelEntry) -> None:
         """Try everything that can stop a model's trials before the first one."""
@@ -97,7 +103,7 @@ class Run:
         self.environment: dict[str, object] = {
             **earlier, "schema": SCHEMA, "identity": ledger.identity, "storage": ledger.address,
             **environment.describe(), "space": session.options.space,
-            "data": asdict(session.facts) | session.task.describe(session.data),
+            "data": asdict(session.facts) | session.described,
         }  # fmt: skip
         if ledger.lessons.studies:
             self.environment["learnt_from"] = ledger.lessons.studies

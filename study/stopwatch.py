@@ -51,13 +51,17 @@ class ProcessorSeconds(NamedTuple):
 def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: Mapping[str, int]) -> Figures:
     """Time one setting with a whole node (and one GPU) reserved in Ray, so that nothing of the study runs beside it.
 
+    Inference uses all of the node's cores, as a deployed model would; the training step has the threads of a trial, since
+    that is what a trial costs.
+
     shape: what the task's profile must know of the data.
     """
     gpu = 1 if entry.resources.gpus > 0 else 0
     cpus = int(max(node.get("CPU", 0) for node in cluster.nodes() if node.get("GPU", 0) >= gpu))
     training, options = split_settings(spec, entry.settings | point)
+    train_threads = hardware.threads_of(entry.resources.cpus)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
-    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu))
+    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads))
 
 
 def _time(
@@ -68,6 +72,7 @@ def _time(
     shape: Mapping[str, int],
     cpus: int,
     gpu: int,
+    train_threads: int,
 ) -> Figures:
     torch.set_num_threads(cpus)
     module = tasks.named(task)
@@ -75,7 +80,7 @@ def _time(
 
     def attempt() -> Attempt:
         before = ProcessorSeconds.read()
-        figures = module.profile(module.Config(**training), model, options, device, shape)
+        figures = module.profile(module.Config(**training), model, options, device, shape, train_threads)
         share = ProcessorSeconds.read().share_of_others(before)
         return Attempt(figures, share, hardware.other_processes_on(device))
 

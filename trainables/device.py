@@ -7,7 +7,8 @@ import platform
 import resource
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -16,6 +17,22 @@ import torch
 def pick(gpus: float) -> torch.device:
     """The device for a trial that was given this many GPUs: Ray may show a GPU to a trial that has none."""
     return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
+
+
+def threads_of(cpus: float) -> int:
+    """The threads that a trial which was given this many CPUs computes with."""
+    return max(1, int(cpus))
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside, torch computes with this many threads on the CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cpu_name() -> str:

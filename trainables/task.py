@@ -111,11 +111,18 @@ class Task(Protocol[C, O, D, T]):
     def shape(self, data: D) -> dict[str, int]:
         """What `profile` needs to know about the data."""
 
-    def describe(self, data: D) -> dict[str, object]:
-        """What environment.json says about the data besides their sizes."""
+    def describe(self, data: D, test: T) -> dict[str, object]:
+        """What environment.json says about the data besides their sizes.
+
+        `baseline` is what a model reaches that learnt nothing, as the task's `Terms` describe it: by split, `validation`
+        and `test`, in the units of the task's quality.
+        """
 
     def keep(self, folder: StudyFolder, data: D, test: T) -> None:
         """Write the part of the data that the analysis needs into the study folder."""
+
+    def steps(self, config: C, data: D) -> tuple[int, int]:
+        """Steps of the optimiser in one epoch, and in the warm-up of the learning rate, which may be longer."""
 
     def epoch_seconds(
         self, config: C, figures: Mapping[str, float], train: int, validation: int
@@ -123,9 +130,19 @@ class Task(Protocol[C, O, D, T]):
         """(training, evaluation) seconds of one epoch, from the isolated figures and the numbers of examples."""
 
     def profile(
-        self, config: C, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]
+        self,
+        config: C,
+        model: str,
+        options: Settings,
+        device: torch.device,
+        shape: Mapping[str, int],
+        train_threads: int,
     ) -> Figures:
-        """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about."""
+        """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about.
+
+        train_threads: of the training step, which a trial makes with its own share of the node; inference keeps torch's
+        threads, all those that a deployed model would have.
+        """
 
 
 def config_class(name: str) -> type[TrainingConfig]:

@@ -11,6 +11,7 @@ import torch
 
 from trainables import device as hardware
 
+MIN_GAIN = 1.05  # of a larger batch over the one before, for a still larger one to be tried
 NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
 
 
@@ -74,8 +75,9 @@ def best_throughput(
 ) -> Throughput:
     """Time batches of rising size, the first of which is 1.
 
-    call: a batch size -> the call that processes such a batch. The search ends when throughput falls, memory runs out
-    (raised only for the first size) or a call takes over a second, because larger batches would take too long.
+    call: a batch size -> the call that processes such a batch. The search ends when throughput falls or hardly rises
+    (MIN_GAIN), memory runs out (raised only for the first size) or a call takes over a second, because larger batches would
+    take too long. So the last of `sizes` is reached only where it pays, and may be large.
     """
     first = best = measure(call(sizes[0]), device)
     best_size = sizes[0]
@@ -84,10 +86,11 @@ def best_throughput(
             current = measure(call(size), device)
         except torch.OutOfMemoryError:
             break
-        if size / current.median <= best_size / best.median:
+        gain = (size / current.median) / (best_size / best.median)
+        if gain <= 1:
             break
         best, best_size = current, size
-        if current.median > 1:
+        if gain < MIN_GAIN or current.median > 1:
             break
     return Throughput(first, best, best_size)
 

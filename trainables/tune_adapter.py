@@ -115,7 +115,7 @@ class _Training:
     def _start(self) -> Loop[Sized]:
         config = self.config
         task = tasks.named(config.task)
-        torch.set_num_threads(max(1, int(config.cpus)))
+        torch.set_num_threads(hardware.threads_of(config.cpus))
         device = hardware.pick(config.gpus)
         if device.type == "cuda" and 0 < config.gpus < 1:
             torch.cuda.set_per_process_memory_fraction(config.gpus, device)

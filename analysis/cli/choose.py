@@ -110,6 +110,7 @@ def best(
     """
     from analysis.read.candidates import speed, terms
     from analysis.read.study_folder import load
+    from analysis.tell.answer import not_learnt
     from analysis.tell.tables import print_frame
 
     study = load(*folders)
@@ -123,6 +124,7 @@ def best(
     shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column])]
     print_notes([*study.notes, *_doubts(study, answers)])
     print_frame(answers[shown].astype({"need": "str"}), format)
+    print_notes(not_learnt(study))
     unanswered = [need for need, pick in needs.items() if pick.empty]
     print_notes(f"no candidate for: {need}" for need in unanswered)
     if len(unanswered) == len(needs):

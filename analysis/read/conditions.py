@@ -4,10 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.read.candidates import SEARCH, speed, terms
+from analysis.read.data_facts import data_lines
 from analysis.read.study_folder import Study
 from record.folder import STATES
 
-_TIMED_WITH = {"threads": "{} threads", "dtype": "{}", "batch": "batch {}", "image_size": "{} px"}
+_TIMED_WITH = {
+    "threads": "{} threads",
+    "train_threads": "{} in training",
+    "dtype": "{}",
+    "batch": "batch {}",
+    "image_size": "{} px",
+}
 
 
 def trials_by_state(study: Study) -> str:
@@ -23,7 +30,7 @@ def trials_by_state(study: Study) -> str:
 
 def conditions(study: Study) -> list[str]:
     """What the figures hold for: data and weights of the trials, hardware of the timings."""
-    lines = []
+    lines = data_lines(study)
     for title in ("data", "weights"):
         used = study.trials[["model", title]].dropna().drop_duplicates()
         if used[title].nunique() > 1:
@@ -68,17 +75,15 @@ def disturbed_timings(study: Study) -> list[str]:
     return [words] if disturbed else []
 
 
+def disturbed_spreads(study: Study) -> dict[tuple[Any, ...], float]:
+    """(study,) model -> the largest interquartile range over the median of its timings that stayed disturbed."""
+    disturbed = study.profile[study.profile["busy"].notna()]
+    return {key: float(spreads.fillna(0.0).max()) for key, spreads in disturbed.groupby(study.keys)["spread"]}
+
+
 def was_disturbed(study: Study, row: Mapping[Any, Any]) -> bool:
     """Whether a timing of the model of a trial (a row of study.trials) stayed disturbed."""
-    own = study.profile[(study.profile[study.keys] == [row[key] for key in study.keys]).all(axis=1)]
-    return bool(own["busy"].notna().any())
-
-
-def validation_examples(study: Study, name: str) -> int:
-    """How many examples validation figures of the study of this name rest on; 0 where the folder does not say."""
-    data = study.environments[name].get("data")
-    examples = data.get("validation") if isinstance(data, dict) else None
-    return examples if isinstance(examples, int) else 0
+    return tuple(row[key] for key in study.keys) in disturbed_spreads(study)
 
 
 def interpolation_error(study: Study) -> list[str]:

@@ -7,12 +7,16 @@ import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, choices, front, searched, settings, speed, terms
 from analysis.read.conditions import was_disturbed
+from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import count, enumeration, setting, trial_name
+from analysis.weigh.learning import has_learnt
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
 from record import figures
 from record.folder import FAILED, PHASES, RUNNING
+
+MAX_CLASS_RATIO = 1.5  # largest over smallest class of the test split; beyond it, balanced accuracy is told
 
 
 class Answer(NamedTuple):
@@ -26,13 +30,14 @@ class Answer(NamedTuple):
 def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[Answer]:
     """One answer per candidate that meets a need; `intervals` and `pairs` as weigh/comparison.py computes them.
 
-    Candidates are chosen by validation accuracy and described by the test split, which chooses nothing. Empty where no
-    trial has finished.
+    Candidates are chosen by validation accuracy and described by the test split, which chooses nothing but that a model
+    has learnt something. Empty where no trial has finished or none has learnt: `not_learnt` says so.
     """
     rows, accuracy = choices(study)
     words, speed_column = terms(study), speed(study)
     by = words.validation
     rows = rows[rows[by].notna()]
+    rows = rows[has_learnt(study, rows, accuracy).fillna(True).astype(bool)]
     if rows.empty:
         return []
     best = most_accurate(rows, by, speed_column)
@@ -52,6 +57,37 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
         for index, met in needs.items()
         for row in [rows.loc[index].to_dict()]
     ]
+
+
+def not_learnt(study: Study) -> list[str]:
+    """That no model learnt anything and what to do, or which ones did not; nothing where all did, or where the study does
+    not say what is reached without learning."""
+    rows, accuracy = choices(study)
+    learnt = has_learnt(study, rows, accuracy)
+    failed = rows[learnt.eq(False).fillna(False).astype(bool)]
+    if failed.empty:
+        return []
+    if len(failed) == int(learnt.notna().sum()):
+        [best] = failed.nlargest(1, accuracy).to_dict("records")
+        return [
+            f"No model learnt anything, so none is recommended: the best is {_beside_baseline(study, best, accuracy)}. "
+            "Train for more epochs, search other learning rates, add training data, and check the labels."
+        ]
+    if accuracy == terms(study).validation:  # of a search, models: a trial with a bad learning rate is no news
+        models = rows[study.keys].apply(tuple, axis=1)
+        failed = failed[~models[failed.index].isin(models[learnt.fillna(True).astype(bool)])]
+        failed = failed.sort_values(accuracy, ascending=False, kind="stable").drop_duplicates(study.keys)
+    reached = [_beside_baseline(study, row, accuracy) for row in failed.to_dict("records")]
+    return [f"Learnt nothing, and not recommended: {each}." for each in reached]
+
+
+def _beside_baseline(study: Study, row: dict[Any, Any], accuracy: str) -> str:
+    words = terms(study)
+    return (
+        f"{trial_name(row, study)} with {figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}, not above the "
+        f"{words.show(baseline(study, study_of(study, row), accuracy))} of {words.baseline}"
+        f"{' beyond noise' if words.is_share else ''}"
+    )
 
 
 def _sentences(
@@ -81,6 +117,9 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     else:
         low, high, over = _interval(study, row, intervals)
         text += "" if math.isnan(low) else f" (95 % interval {words.show(low)} to {words.show(high)}, over {over})"
+    sizes = class_sizes(study, study_of(study, row)).get("test", (1, 1))
+    if sizes[1] > MAX_CLASS_RATIO * sizes[0] and not pd.isna(balanced := row.get("test_balanced_accuracy")):
+        text += f", {figures.BY_NAME['test_balanced_accuracy'].label} {words.show(balanced)} since classes are unequal"
     if not pd.isna(value := row.get(speed(study))):
         how = "timed while something else used the hardware" if was_disturbed(study, row) else "alone on the hardware"
         text += f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} {how}"
@@ -127,7 +166,7 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
 
 def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
     """Seeds and images say nothing of settings that were not tried, so a claim names the search that it rests on."""
-    trials = study.specs.get(row.get("study", study.names[0]), {}).get("trials")
+    trials = study.specs.get(study_of(study, row), {}).get("trials")
     return f"as tuned with {count(trials, 'trial')} a cell" if isinstance(trials, int) else "as it was tuned"
 
 

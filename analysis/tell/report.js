@@ -64,6 +64,11 @@ function checkbox(checked, changed) {
   return box;
 }
 
+// Of disturbed timings; none where there are none.
+function whiskers(array) {
+  return { type: "data", array, visible: array.some((half) => half !== null), thickness: 0.8, width: 3 };
+}
+
 function setUp(figure) {
   const { data, layout, measures } = JSON.parse(figure.querySelector("script").textContent);
   const plot = figure.querySelector(".plot");
@@ -82,7 +87,7 @@ function setUp(figure) {
     const traces = data.map((trace, i) => ({
       ...trace,
       visible: !hidden.has(trace.legendgroup),
-      ...(measures ? { x: measures[measure].x[i] } : {}),
+      ...(measures ? { x: measures[measure].x[i], error_x: whiskers(measures[measure].whiskers[i]) } : {}),
     }));
     if (measures) {
       const { label, gain } = measures[measure];

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from analysis.read.conditions import learnt, trials_by_state
+from analysis.read.data_facts import data_lines, data_summaries
 from analysis.read.study_folder import Study, load
 from analysis.tell import answer, remarks, report_tables
 from analysis.tell.pictures.curves import LearningCurves
@@ -65,8 +66,10 @@ def _context(study: Study) -> dict[str, Any]:
         "counts": trials_by_state(study),
         "date": " and ".join(str(e["date"]) for e in study.environments.values() if "date" in e),
         "warnings": [*answer.status(study), *remarks.unsteady_timings(study), *study.notes],
+        "data": [*data_summaries(study), *(f"{line}." for line in data_lines(study))],
         "answers": answer.answers(study, findings.intervals, pairs),
         "learnt": [f"{line}." for line in learnt(study)],
+        "not_learnt": answer.not_learnt(study),
         "tradeoff": AccuracyVsSpeed.name if figures[AccuracyVsSpeed.name].measures else "",
         "nothing_measured": NOTHING_MEASURED,
         "figures": figures,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
+from analysis.read.data_facts import class_sizes
 from analysis.read.study_folder import Study
 from analysis.tell.wording import trial_name
 from analysis.weigh.scaling import EXTRAPOLATED, SizeScaling
@@ -80,7 +81,7 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
     words = terms(study)
     if rows.empty and intervals.empty:
         return None
-    shown = [*settings(study), speed(study), *_costs(study)]
+    shown = [*_balanced(study), *settings(study), speed(study), *_costs(study)]
     if intervals.empty:
         best = summary(study)
         best = best[best["trial"].notna()]
@@ -98,6 +99,12 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
         after = list(frame).index(words.tested) + 1
         frame.insert(after, title, [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)])
     return table(frame, "Confirmed candidates on the test split", _CANDIDATE_NOTES, ["chance_on_front"])
+
+
+def _balanced(study: Study) -> list[str]:
+    """The balanced accuracy, where it can differ from the accuracy: where classes of the test split differ in size."""
+    sizes = [class_sizes(study, name).get("test", (1, 1)) for name in study.names]
+    return ["test_balanced_accuracy"] if any(low < high for low, high in sizes) else []
 
 
 def _costs(study: Study) -> list[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
+from analysis.tell.answer import not_learnt
 from analysis.tell.tables import grid
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import count, shortened, trial_name
@@ -37,6 +38,7 @@ def print_summary(study: Study, console: Console | None = None) -> None:
     lines = [
         *_legend(table, study),
         *_front_line(study),
+        *not_learnt(study),
         *caveats(study),
         *interpolation_error(study),
         *_failures(study),

@@ -40,6 +40,15 @@ def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Inter
     return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
+def binomial_p(right: float, total: int, share: float) -> float:
+    """Probability that a guess which is right with probability `share` gets at least `right` of `total` items right.
+
+    Exact: at the small levels that many tests leave to each, normal approximations such as Wilson's are too sure.
+    right: also a mean over several trainings, which is rounded down.
+    """
+    return float(stats.binom.sf(np.floor(right + 1e-9) - 1, total, share))
+
+
 def accuracy_interval(accuracies: npt.ArrayLike, images: int, confidence: float = 0.95) -> Interval:
     """Interval of a mean accuracy over both its seeds and its test images; NaN for fewer than two seeds.
 

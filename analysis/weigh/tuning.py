@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from analysis.read.candidates import confirm_runs, searched, terms, tried
-from analysis.read.conditions import validation_examples
+from analysis.read.data_facts import validation_images
 from analysis.read.study_folder import Study
 from analysis.weigh.expected_best import MIN_TRIALS, expected_best
 from analysis.weigh.statistics import Floats
@@ -108,7 +108,7 @@ def _luck(study: Study, key: tuple[Any, ...], accuracy: float) -> float:
     over_seeds = float(own.groupby("candidate")[terms(study).validation].var().mean())
     if over_seeds > 0:
         return math.sqrt(over_seeds)
-    examples = validation_examples(study, str(key[0]) if "study" in study.trials else study.names[0])
+    examples = validation_images(study, str(key[0]) if "study" in study.trials else study.names[0])
     return math.sqrt(accuracy * (1 - accuracy) / examples) if terms(study).is_share and examples else math.nan
 
 

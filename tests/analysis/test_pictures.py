@@ -276,3 +276,33 @@ def test_two_train_sizes_are_drawn_without_a_power_law(tmp_path: Path) -> None:
     assert [len(curve.points) for curve in picture.curves] == [2] and picture.curves[0].band.empty
     assert tmp_path / "figures" / "size_scaling.png" in png.write_figures(study, tmp_path / "figures")
     assert html.figure(picture).data
+
+
+def test_speeds_of_disturbed_timings_are_hollow_with_whiskers_in_both_renderings(tmp_path: Path) -> None:
+    """vit's repeats lie 20 % apart: 100 images/s are drawn from 90 to 110. The number of parameters is exact."""
+    rows = [trial_row("vit-000", 0.9, 100.0), trial_row("vit_tome-000", 0.8, 200.0)]
+    folder = write_tables(tmp_path, rows)
+    profile = pd.read_csv(folder / "profile.csv").assign(spread=0.2)
+    profile["busy"] = profile["model"].map({"vit": "other processes took 50% of the processor time"})
+    profile.to_csv(folder / "profile.csv", index=False)
+    picture = accuracy_vs_speed(study := analysis.load(folder), intervals(study))
+    axes = drawn(picture)
+    [segment] = np.concatenate([bars.get_segments() for bars in axes.collections])
+    assert segment[:, 0] == pytest.approx([90, 110])
+    hollow = [line for line in axes.get_lines() if line.get_markerfacecolor() == "none" and len(line.get_xdata())]
+    assert [float(x) for line in hollow for x in line.get_xdata() if line.get_marker() == "o"] == [100.0]
+    legend = " ".join(text.get_text().replace("\n", " ") for text in axes.get_legend().get_texts())
+    assert tradeoff.HOLLOW in legend
+    symbols = [trace["marker"]["symbol"] for trace in on_page(picture)["data"]]
+    assert symbols == [["circle-open"], "square"]
+    by_label = {each["label"]: each["whiskers"] for each in html.choices_of_x(picture)}
+    assert by_label["inference, images/s"] == [[pytest.approx(10)], [None]]
+    assert by_label["training time, s"] == [[pytest.approx(1)], [None]]
+    assert tradeoff.HOLLOW.capitalize() in html.drawn(picture).caption
+
+
+def test_undisturbed_speeds_are_points(tmp_path: Path) -> None:
+    study = analysis.load(write_study(tmp_path / "s"))
+    picture = accuracy_vs_speed(study, intervals(study))
+    assert "hollow" not in picture.key and "ollow" not in picture.caption
+    assert {half for each in html.choices_of_x(picture) for trace in each["whiskers"] for half in trace} == {None}

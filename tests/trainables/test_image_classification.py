@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import shutil
 from pathlib import Path
@@ -11,10 +12,22 @@ import numpy as np
 import pytest
 import torch
 
+from record.folder import StudyFolder
+from trainables import device as hardware
 from trainables.data import DataError
 from trainables.data.images import Images
-from trainables.image_classification.loop import learning_rate, number_of_batches
-from trainables.image_classification.task import Config, Data, DataOptions, Loop, check_train_size, load_data, profile
+from trainables.image_classification.loop import balanced_accuracy, learning_rate, number_of_batches
+from trainables.image_classification.profile import measure
+from trainables.image_classification.task import (
+    Config,
+    Data,
+    DataOptions,
+    Loop,
+    check_train_size,
+    describe,
+    load_data,
+    profile,
+)
 from trainables.training import Diverged
 
 CPU = torch.device("cpu")
@@ -212,6 +225,31 @@ def test_the_data_of_a_search_never_hold_the_test_split() -> None:
         load_data("digits", Path("data"), DataOptions(1438), [16], seed=0)
 
 
+def test_balanced_accuracy_is_the_mean_over_the_classes() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 3])
+    # Class 0: three of four, class 1: one of two, class 3: one of one; class 2 has no images.
+    assert balanced_accuracy(np.array([0, 0, 0, 1, 1, 2, 3]), labels) == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
+    assert balanced_accuracy(np.zeros(7, dtype=int), labels) == pytest.approx(1 / 3)  # whoever always names class 0
+    assert balanced_accuracy(labels, labels) == 1
+
+
+def test_the_test_split_is_described_by_both_accuracies(data: Data, tmp_path: Path) -> None:
+    lopsided = Images(data.validation.images[:5], np.array([0, 1, 2, 3, 0], dtype=np.int64))
+    training = loop(data)
+    row = training.test(lopsided, StudyFolder(tmp_path), "t")
+    predicted = training.evaluate(lopsided)[2]
+    assert row["test_balanced_accuracy"] == balanced_accuracy(predicted, lopsided.labels)
+    assert row["test_accuracy"] == (predicted == lopsided.labels).mean()
+
+
+def test_the_data_are_described_with_their_classes_and_what_naming_the_largest_reaches(data: Data) -> None:
+    lopsided = Images(data.validation.images[:5], np.array([0, 0, 0, 1, 3], dtype=np.int64))
+    facts = describe(data, lopsided)
+    assert facts["images_per_class"] == {"train": [30, 30], "validation": [10, 10], "test": [0, 3]}
+    assert facts["baseline"] == {"validation": 0.25, "test": 0.6}
+    assert json.loads(json.dumps(facts))["baseline"] == facts["baseline"]
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("lr", 0), ("train_size", 0), ("epochs", 0), ("label_smoothing", 1), ("accumulation", 65)]
 )
@@ -223,13 +261,27 @@ def test_the_error_names_a_setting_out_of_bounds(field: str, value: float) -> No
 def test_a_profile_counts_parameters_and_flops() -> None:
     """Only the projection of the patches is counted by hand: a linear map of 3*4*4 values to width 16 per patch."""
     options = SCRATCH | {"depth": 1}
-    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, {"height": 8, "width": 8, "classes": 4})
+    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, {"height": 8, "width": 8, "classes": 4}, 1)
     model = Loop(Config(), "scratch_vit", options, "none", _tiny(), CPU).model
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     projection = 2 * 16 * 48 * 16  # 16 patches of 48 values, each to 16
     assert projection / 1e9 < row["gflops_per_image"] < 100 * projection / 1e9
     assert row["inference_images_per_second_q1"] <= row["inference_images_per_second"]
     assert row["train_images_per_second"] == pytest.approx(8 / row["train_step_seconds"])
+
+
+def test_training_is_timed_with_the_threads_of_a_trial_and_inference_with_all() -> None:
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+
+    class Watched(Loop):
+        def logits(self, images: torch.Tensor) -> torch.Tensor:
+            seen[self.model.training].add(torch.get_num_threads())
+            return super().logits(images)
+
+    with hardware.threads(1):
+        row = measure(Watched(Config(batch_size=8), "scratch_vit", SCRATCH, "none", _tiny(), CPU), train_threads=2)
+        assert seen == {True: {2}, False: {1}}
+        assert (row["threads"], row["train_threads"], torch.get_num_threads()) == (1, 2, 1)
 
 
 def _tiny() -> Data:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
+import pytest
 import torch
 
-from trainables.timing import alternate, measure
+from trainables.image_classification.profile import INFERENCE_BATCHES
+from trainables.timing import alternate, best_throughput, measure
+from trainables.translation.profile import DECODING_BATCHES
 
 CPU = torch.device("cpu")
 
@@ -21,3 +27,33 @@ def test_calls_are_timed_in_turn() -> None:
     a, b = alternate([lambda: calls.append("a"), lambda: calls.append("b")], CPU, repeats=4)
     assert "".join(calls) == "ab" + "ab" * 4  # the first call of each is not timed
     assert a.repeats == b.repeats == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best"),
+    [
+        (lambda size: 0.002, 4096),  # the larger, the better: the search goes on to the last
+        (lambda size: 0.001 * size**2, 1),
+    ],
+)
+def test_the_batch_with_the_best_throughput_is_searched(seconds: Callable[[int], float], best: int) -> None:
+    """Sixteen-fold sizes, so that no disturbance of a timing decides."""
+    found = best_throughput(lambda size: lambda: time.sleep(seconds(size)), (1, 16, 256, 4096), CPU)
+    assert found.size == best
+
+
+def test_the_search_for_the_best_batch_ends_where_memory_does() -> None:
+    def call(size: int) -> Callable[[], object]:
+        def run() -> None:
+            if size > 16:
+                raise torch.OutOfMemoryError("no room")
+            time.sleep(0.002)
+
+        return run
+
+    assert best_throughput(call, (1, 16, 256), CPU).size == 16
+
+
+@pytest.mark.parametrize("sizes", [INFERENCE_BATCHES, DECODING_BATCHES])
+def test_batches_beyond_256_double(sizes: tuple[int, ...]) -> None:
+    assert [size for size in sizes if size >= 256] == [256, 512, 1024, 2048, 4096]

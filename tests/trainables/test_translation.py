@@ -239,7 +239,7 @@ def test_the_error_names_a_setting_out_of_bounds(field: str, value: object) -> N
 
 
 def test_a_profile_times_step_and_decoding(data: Data) -> None:
-    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, CPU, shape(data))
+    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, CPU, shape(data), train_threads=1)
     training = loop(data)
     assert shape(data) == {"source_vocabulary": 10, "target_vocabulary": 10, "source_tokens": 4, "target_tokens": 4}
     assert row["parameters"] == sum(p.numel() for p in training.model.parameters()) and row["batch"] == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from trainables.data.text import sets
 from trainables.data.text.loading import load_text
 from trainables.data.text.options import TextOptions
 from trainables.data.text.text_data import Sentences, TextData
+from trainables.translation.task import DataOptions, describe, load_data
 
 pytestmark = pytest.mark.usefixtures("user_cache")  # decoded and tokenised data are cached there
 
@@ -207,6 +209,16 @@ def test_reversal_holds_reversed_sequences_and_disjoint_splits() -> None:
     for one, other in zip(data.test.source_text, data.test.target_text, strict=True):
         assert one.split() == other.split()[::-1]
     assert not set(data.validation.source_text) & set(data.test.source_text)
+
+
+def test_the_source_as_it_is_gives_the_baseline() -> None:
+    data, test, _ = load_data("reversal", Path("data"), DataOptions())
+    same = replace(test, target_text=test.source_text)
+    others = replace(test, target_text=tuple("nothing of this occurs" for _ in range(len(test))))
+    assert describe(replace(data, validation=same), others)["baseline"] == {
+        "validation": pytest.approx(100),
+        "test": pytest.approx(0, abs=0.1),
+    }
 
 
 @MULTI30K

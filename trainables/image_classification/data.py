@@ -64,10 +64,18 @@ def shape(data: Data) -> dict[str, int]:
     return {"height": height, "width": width, "classes": len(data.classes)}
 
 
-def describe(data: Data) -> dict[str, object]:
-    """What environment.json says about the data besides their sizes."""
+def describe(data: Data, test: Images) -> dict[str, object]:
+    """What environment.json says about the data besides their sizes.
+
+    `images_per_class`: of each split, those of its smallest and of its largest class. `baseline`: the share of the most
+    frequent class, which is the accuracy of whoever names it for every image.
+    """
+    splits = {"train": data.train, "validation": data.validation, "test": test}
+    counts = {name: np.bincount(split.labels, minlength=len(data.classes)) for name, split in splits.items()}
     return {
         "classes": list(data.classes),
+        "images_per_class": {name: [int(each.min()), int(each.max())] for name, each in counts.items()},
+        "baseline": {name: float(counts[name].max() / counts[name].sum()) for name in ("validation", "test")},
         "decoded_size": data.train.images.shape[1],
         "summary": data.summary,
         "pixel_range": data.pixel_range,

@@ -49,6 +49,16 @@ def number_of_batches(size: int, batch_size: int) -> int:
     return max(1, size // 2) if batch_size == 2 else math.ceil(size / batch_size)
 
 
+def balanced_accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes of the share of their images that is classified right; classes without images do not count.
+
+    Both: (N,) classes. Brodersen et al., "The balanced accuracy and its posterior distribution", ICPR 2010.
+    """
+    images = np.bincount(labels)
+    right = np.bincount(labels[predictions == labels], minlength=len(images))
+    return float((right[images > 0] / images[images > 0]).mean())
+
+
 class Loop:
     """One training: model, optimiser, schedule and epoch, all of which `state_dict` saves.
 
@@ -231,7 +241,10 @@ class Loop:
         """Evaluate the trained model on the test split: its figures. Writes the trial's predictions into the folder."""
         accuracy, loss, predictions = self.evaluate(test)
         contents.write_predictions(folder.predictions(trial), predictions)
-        return {"test_accuracy": accuracy, "test_loss": loss, "test_images": len(test)}
+        balanced = balanced_accuracy(predictions, test.labels)
+        return {
+            "test_accuracy": accuracy, "test_balanced_accuracy": balanced, "test_loss": loss, "test_images": len(test),
+        }  # fmt: skip
 
     def state_dict(self) -> dict[str, object]:
         """Everything that the rest of the training depends on."""

@@ -21,13 +21,20 @@ from trainables.image_classification.loop import Loop
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
-INFERENCE_BATCHES = (1, 4, 16, 64, 256)
+INFERENCE_BATCHES = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
 
 
-def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]) -> Figures:
+def profile(
+    config: Config,
+    model: str,
+    options: Settings,
+    device: torch.device,
+    shape: Mapping[str, int],
+    train_threads: int,
+) -> Figures:
     """Time one model on random images of the data's shape (`shape` of data.py)."""
     data = noise(config, **shape)
-    return measure(Loop(replace(config, train_size=None), model, options, "none", data, device))
+    return measure(Loop(replace(config, train_size=None), model, options, "none", data, device), train_threads)
 
 
 def noise(config: Config, height: int, width: int, classes: int) -> Data:
@@ -38,15 +45,16 @@ def noise(config: Config, height: int, width: int, classes: int) -> Data:
     return Data(tuple(map(str, range(classes))), images, images)
 
 
-def measure(loop: Loop) -> Figures:
+def measure(loop: Loop, train_threads: int) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
-    the training step is the one of `Loop`, at the config's batch.
+    the training step is the one of `Loop`, at the config's batch, with `train_threads` threads.
     """
     config, batch, generator = loop.config, np.arange(loop.config.batch_size), torch.Generator()
     loop.model.train()
-    step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device)
+    with hardware.threads(train_threads):
+        step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device)
     memory = hardware.peak_memory_mb(loop.device)
     inference, flops = time_inference(loop)
     return {
@@ -54,6 +62,7 @@ def measure(loop: Loop) -> Figures:
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
         "device": loop.device.type,
         "threads": torch.get_num_threads(),
+        "train_threads": train_threads,
         **inference.figures("images"),
         "train_step_seconds": step.median,
         "train_step_seconds_q1": step.q1,

@@ -20,8 +20,14 @@ from trainables.image_classification.profile import profile
 
 __all__ = [
     "Config", "Data", "DataOptions", "Loop", "check_train_size", "describe", "epoch_seconds", "keep", "load_data",
-    "model_options", "profile", "shape",
+    "model_options", "profile", "shape", "steps",
 ]  # fmt: skip
+
+
+def steps(config: Config, data: Data) -> tuple[int, int]:
+    """Steps of the optimiser in one epoch, and in the warm-up of the learning rate."""
+    per_epoch = number_of_batches(config.train_size or len(data.train), config.batch_size)
+    return per_epoch, round(config.warmup_epochs * per_epoch)
 
 
 def epoch_seconds(config: Config, figures: Mapping[str, float], train: int, validation: int) -> tuple[float, float]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sacrebleu.metrics import BLEU
+
 from models.inputs.text import Vocabulary
 from record import contents
 from record.folder import StudyFolder
@@ -54,9 +56,17 @@ def shape(data: Data) -> dict[str, int]:
     return {**model_options(data), "source_tokens": source, "target_tokens": target}
 
 
-def describe(data: Data) -> dict[str, object]:
-    """What environment.json says about the data besides their sizes."""
-    return {"languages": [data.source_vocabulary.language, data.target_vocabulary.language], **shape(data)}
+def describe(data: Data, test: Pairs) -> dict[str, object]:
+    """What environment.json says about the data besides their sizes. `baseline`: BLEU of the source sentences as they
+    are, against the references."""
+    return {
+        "languages": [data.source_vocabulary.language, data.target_vocabulary.language],
+        **shape(data),
+        "baseline": {
+            name: BLEU().corpus_score(list(split.source_text), [list(split.target_text)]).score
+            for name, split in (("validation", data.validation), ("test", test))
+        },
+    }
 
 
 def keep(folder: StudyFolder, data: Data, test: Pairs) -> None:

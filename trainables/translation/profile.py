@@ -24,14 +24,21 @@ from trainables.translation.config import Config
 from trainables.translation.data import Data
 from trainables.translation.loop import Loop
 
-DECODING_BATCHES = (1, 16, 64, 256)  # sentences decoded at once
+DECODING_BATCHES = (1, 16, 64, 256, 512, 1024, 2048, 4096)  # sentences decoded at once
 
 
-def profile(config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]) -> Figures:
+def profile(
+    config: Config,
+    model: str,
+    options: Settings,
+    device: torch.device,
+    shape: Mapping[str, int],
+    train_threads: int,
+) -> Figures:
     """Time one model on random sentences of the data's mean lengths (`shape` of data.py)."""
     data = noise(config, **shape)
     loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
-    return measure(loop, shape["source_tokens"], shape["target_tokens"])
+    return measure(loop, shape["source_tokens"], shape["target_tokens"], train_threads)
 
 
 def noise(
@@ -53,14 +60,15 @@ def _vocabulary(size: int) -> Vocabulary:
     return Vocabulary("", tuple(map(str, range(size))))
 
 
-def measure(loop: Loop, source_tokens: int, target_tokens: int) -> Figures:
+def measure(loop: Loop, source_tokens: int, target_tokens: int, train_threads: int) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
-    The training step goes from token positions to the step of the optimiser. Decoding goes from token positions to
-    those of the translation, at one sentence and at the batch with the best throughput.
+    The training step goes from token positions to the step of the optimiser, with `train_threads` threads. Decoding goes
+    from token positions to those of the translation, at one sentence and at the batch with the best throughput.
     """
     config, pairs = loop.config, loop.data.train
-    step = time_step(loop)
+    with hardware.threads(train_threads):
+        step = time_step(loop)
     memory = hardware.peak_memory_mb(loop.device)
     decoding, flops = time_decoding(loop, source_tokens, target_tokens)
     seconds = step.median / config.accumulation
@@ -69,6 +77,7 @@ def measure(loop: Loop, source_tokens: int, target_tokens: int) -> Figures:
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
         "device": loop.device.type,
         "threads": torch.get_num_threads(),
+        "train_threads": train_threads,
         **decoding.figures("sentences"),
         "train_step_seconds": seconds,
         "train_tokens_per_second": int((pairs.target.lengths + 1).sum()) / seconds,

@@ -6,7 +6,16 @@ import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.study_folder import Study
-from analysis.tell.pictures.style import Axis, Picture, Style, model_labels, quality_axis, styles
+from analysis.tell.pictures.style import (
+    Axis,
+    Picture,
+    Style,
+    levels,
+    levels_caption,
+    model_labels,
+    quality_axis,
+    styles,
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,15 @@ def learning_curves(study: Study, curves: pd.DataFrame) -> LearningCurves:
         Curve(str(label), by_model[str(label)], str(trial), line == "best", rows.sort_values("epoch"))
         for (line, label, trial), rows in curves.groupby(["line", labels.rename("label"), "trial"], sort=False)
     ]
+    quality = terms(study).validation
+    baselines = levels(study, [quality], curves["accuracy"])
     return LearningCurves(
         caption=(
             "Bold: each model's best candidate, one line per training; a single line was chosen by its own accuracy: "
-            f"{UNCONFIRMED}. Faint: up to 20 other trials per model."
+            f"{UNCONFIRMED}. Faint: up to 20 other trials per model." + levels_caption(baselines)
         ),
         x=Axis("epoch"),
-        y=quality_axis(terms(study).validation),
+        y=quality_axis(quality),
+        levels=baselines,
         curves=sorted(trials, key=lambda curve: (curve.is_best, order[curve.model])),
     )

@@ -49,15 +49,20 @@ def drawn(picture: StudyPicture) -> Drawn:
 
 
 def choices_of_x(picture: AccuracyVsSpeed) -> list[dict[str, Any]]:
-    """What report.js offers for the x axis: for each measure its values, trace by trace of `figure`."""
+    """What report.js offers for the x axis: for each measure its values and whiskers, trace by trace of `figure`."""
     return [
         {
             "label": measure.label,
             "gain": measure.more_is_better,
-            "x": [[None if pd.isna(x) else x for x in marks.points[measure.column]] for marks in picture.marks],
+            "x": [_known(marks.points[measure.column]) for marks in picture.marks],
+            "whiskers": [_known(measure.half_widths(marks.points)) for marks in picture.marks],
         }
         for measure in picture.measures
     ]
+
+
+def _known(values: pd.Series) -> list[float | None]:
+    return [None if pd.isna(value) else value for value in values]
 
 
 def figure(picture: StudyPicture) -> "Figure":
@@ -78,6 +83,9 @@ def figure(picture: StudyPicture) -> "Figure":
             _token_merging(result, picture)
         case SettingImportance():
             _setting_importance(result, picture)
+    for level in picture.levels:
+        if level.is_drawn:
+            result.add_hline(level.value, line={"color": "#888888", "dash": "dash", "width": 1}, name=level.label)
     result.update_xaxes(_axis(picture.x))
     result.update_layout(yaxis=_axis(picture.y))
     result.layout.template = None  # Plotly's theme would be repeated in each figure and fight the page's colours
@@ -90,10 +98,16 @@ def _accuracy_vs_speed(result: "Figure", picture: AccuracyVsSpeed) -> None:
         size = 13 if marks.confirmed else 8 if len(marks.points) <= MAX_LARGE else 5
         result.add_scatter(
             **_group(marks.model), mode="markers", y=marks.points["accuracy"].tolist(),
-            marker=_marker(marks.style, size), opacity=0.9 if marks.deciding else 0.35,
+            marker=_marker(marks.style, size) | _hollow(marks), opacity=0.9 if marks.deciding else 0.35,
             text=[_lines(text) for text in marks.points["text"]], hoverinfo="text",
             meta="choice" if marks.deciding else "tried", error_y=_error_bars(marks) if marks.confirmed else None,
         )  # fmt: skip
+
+
+def _hollow(marks: Marks) -> dict[str, Any]:
+    """The symbols of marks some of which are hollow."""
+    hollow = marks.points["spread"].notna()
+    return {"symbol": [marks.style.symbol + "-open" * is_hollow for is_hollow in hollow]} if hollow.any() else {}
 
 
 def _error_bars(marks: Marks) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.curves import LearningCurves
@@ -17,6 +17,9 @@ from analysis.tell.pictures.tuning import ExpectedBest
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis as MatplotlibAxis
+
+
+LEVEL_LINE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.0}
 
 
 def write_figures(study: Study, folder: Path) -> list[Path]:
@@ -58,6 +61,9 @@ def draw(picture: StudyPicture, axes: "Axes") -> None:
             _token_merging(axes, picture)
         case SettingImportance():
             _setting_importance(axes, picture)
+    for level in picture.levels:
+        if level.is_drawn and axes.axison:
+            axes.axhline(level.value, **LEVEL_LINE)
     axes.set_title("\n".join(line for text in subtitle for line in textwrap.wrap(text, 110)), fontsize=9)
     _label(axes.xaxis, picture.x)
     _label(axes.yaxis, picture.y)
@@ -75,7 +81,15 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
         points, (colour, _, marker) = marks.points, marks.style
         size, opacity = 9 if marks.confirmed else 5, 0.9 if marks.deciding else 0.35
         x, y = points[measure.column], points["accuracy"]
-        axes.plot(x, y, marker, color=colour, alpha=opacity, markersize=size, markeredgewidth=0)
+        hollow = points["spread"].notna()
+        look: dict[str, Any] = {"color": colour, "alpha": opacity, "markersize": size}
+        axes.plot(x[~hollow], y[~hollow], marker, markeredgewidth=0, **look)
+        if hollow.any():
+            axes.plot(x[hollow], y[hollow], marker, markerfacecolor="none", markeredgewidth=1.2, **look)
+            widths = measure.half_widths(points)[hollow]
+            axes.errorbar(
+                x[hollow], y[hollow], xerr=widths, fmt="none", color=colour, alpha=opacity, capsize=3, elinewidth=0.8
+            )
         if marks.confirmed:
             bars = [(y - points["low"]).fillna(0), (points["high"] - y).fillna(0)]
             axes.errorbar(x, y, yerr=bars, fmt="none", color=colour, alpha=opacity, capsize=4, elinewidth=1.2)
@@ -88,7 +102,11 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
     for key, size in (("small", 5), ("large", 9)):
         if key in picture.key:
             axes.plot([], [], "o", color="0.4", markersize=size, label=picture.key[key])
+    if "hollow" in picture.key:
+        axes.plot([], [], "o", color="0.4", markerfacecolor="none", label=textwrap.fill(picture.key["hollow"], 32))
     axes.plot([], [], ":", color="0.35", label=picture.key["front"])
+    for level in picture.levels:
+        axes.plot([], [], label=textwrap.fill(level.label, 32), **(LEVEL_LINE if level.is_drawn else {"linestyle": ""}))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
 
 

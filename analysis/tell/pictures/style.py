@@ -1,11 +1,15 @@
 """What the pictures share: one colour and one marker per model, and axes, for matplotlib and Plotly alike."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import ClassVar, NamedTuple
 
 import pandas as pd
 
+from analysis.read.candidates import terms
+from analysis.read.data_facts import baseline
 from analysis.read.study_folder import Study
 from record import figures
 
@@ -35,6 +39,17 @@ class Axis:
         return f"{self.label} (log scale)" if self.log else self.label
 
 
+class Level(NamedTuple):
+    """A quality that is reached without having learnt anything, drawn as a line across the picture.
+
+    Far below everything else it would press the rest of the picture into a strip: then it is only named.
+    """
+
+    label: str
+    value: float
+    is_drawn: bool
+
+
 @dataclass(frozen=True)
 class Picture:
     """What a picture shows; `name` is that of its file and of its place in the page."""
@@ -44,6 +59,7 @@ class Picture:
     caption: str
     x: Axis
     y: Axis
+    levels: list[Level] = field(default_factory=list, kw_only=True)
 
 
 def styles(study: Study) -> dict[str, Style]:
@@ -62,3 +78,29 @@ def quality_axis(column: str) -> Axis:
     """The axis of a quality such as `val_accuracy`."""
     figure = figures.BY_NAME[column]
     return Axis(figure.label, is_share=figure.unit == "share")
+
+
+def levels(study: Study, qualities: Sequence[str], shown: Iterable[float]) -> list[Level]:
+    """The baselines of these columns, equal ones once; `shown`: the picture's values, which decide what is drawn."""
+    words = terms(study)
+    known = [
+        (column, value)
+        for column in qualities
+        for name in study.names
+        if (value := baseline(study, name, column)) == value
+    ]
+    by_text = {words.show(value): (column, value) for column, value in reversed(known)}
+    values = [value for value in shown if not math.isnan(value)]
+    result = []
+    for text, (column, value) in reversed(by_text.items()):
+        what = f"{figures.BY_NAME[column].label} of " if len(by_text) > 1 else ""
+        spread = max(values) - min(values) if values else math.nan
+        is_drawn = spread == 0 or min(values, default=math.nan) - value <= 2 * spread
+        where = "" if is_drawn else ", below the axis"
+        result.append(Level(f"{what}{words.baseline}: {text}{where}", value, is_drawn))
+    return result
+
+
+def levels_caption(levels: Sequence[Level]) -> str:
+    """A sentence for each level, which a caption ends with."""
+    return "".join(f" {'Dashed: ' if level.is_drawn else ''}{level.label}." for level in levels)

@@ -7,15 +7,25 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, choices, confirmed, front, searched, settings, speed, terms
-from analysis.read.conditions import conditions
+from analysis.read.conditions import conditions, disturbed_spreads
 from analysis.read.study_folder import Study
-from analysis.tell.pictures.style import Axis, Picture, Style, model_labels, quality_axis, styles
+from analysis.tell.pictures.style import (
+    Axis,
+    Picture,
+    Style,
+    levels,
+    levels_caption,
+    model_labels,
+    quality_axis,
+    styles,
+)
 from analysis.tell.wording import setting
 from record import figures
 from record.pareto import pareto_mask
 from record.tasks import Terms
 
 MAX_POINTS = 2000  # search trials drawn; of more, an even share, the 100 best and always the front
+HOLLOW = "hollow: something else used the hardware while it was timed; whisker: as wide as the interquartile range of its repeats"
 NOTHING_MEASURED = "No trial with a measured speed and accuracy yet."
 
 
@@ -26,14 +36,21 @@ class Measure:
     column: str
     label: str
     more_is_better: bool
+    clocked: bool  # a time or a speed
+
+    def half_widths(self, points: pd.DataFrame) -> pd.Series:
+        """Of the whiskers along this measure: half the interquartile range of a disturbed timing, NaN for all others."""
+        widths = points[self.column] * (points["spread"] / 2).clip(upper=0.9)
+        return widths if self.clocked else widths * np.nan
 
 
 @dataclass(frozen=True)
 class Marks:
     """The trials of one model in one phase.
 
-    Columns of `points`: trial, accuracy, low, high (NaN without an interval), text (lines that describe the trial), and
-    each measure (NaN where it is unknown). `deciding`: the candidates to choose from are in this phase.
+    Columns of `points`: trial, accuracy, low, high (NaN without an interval), text (lines that describe the trial), spread
+    (interquartile range over median where the timings of its model stayed disturbed, else NaN), and each measure (NaN
+    where it is unknown). `deciding`: the candidates to choose from are in this phase.
     """
 
     model: str
@@ -54,7 +71,7 @@ class AccuracyVsSpeed(Picture):
     measures: list[Measure]
     front: pd.DataFrame
     conditions: list[str]
-    key: dict[str, str]  # what "small" and "large" marks and the "front" stand for
+    key: dict[str, str]  # what "small", "large" and "hollow" marks and the "front" stand for
 
 
 def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
@@ -70,26 +87,38 @@ def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
         *_marks(study, shown, words.validation, measures, deciding=decides == words.validation),
         *_marks(study, repeated, words.tested, measures, deciding=decides == words.tested),
     ]
+    qualities = [words.validation, words.tested] if len(repeated) else [words.validation]
+    baselines = levels(study, qualities, [a for each in marks for a in each.points["accuracy"]])
+    key = _key(marks, is_confirmed=bool(len(repeated)), on_test=decides == words.tested)
     return AccuracyVsSpeed(
-        caption=_caption(len(shown), len(search), bool(len(repeated))),
+        caption=_caption(len(shown), len(search), key) + levels_caption(baselines),
         x=Axis(measures[0].label if measures else "", log=True),
         y=Axis(words.label, words.is_share) if len(repeated) else quality_axis(words.validation),
+        levels=baselines,
         marks=marks,
         measures=measures,
         front=_front([m.points for m in marks if m.deciding], measures[0]) if measures else pd.DataFrame(),
         conditions=conditions(study),
-        key={
-            "small": f"small: validation, one training,\n{UNCONFIRMED}",
-            **({"large": "large: test, mean and 95 % interval"} if len(repeated) else {}),
-            "front": f"Pareto front ({'test' if decides == words.tested else 'validation'})",
-        },
+        key=key,
     )
 
 
-def _caption(shown: int, searched: int, is_confirmed: bool) -> str:
-    large = "Large: test split, mean over seeds with its 95 % interval. Small: " if is_confirmed else "Marks: "
+def _key(marks: list[Marks], is_confirmed: bool, on_test: bool) -> dict[str, str]:
+    is_disturbed = any(each.points["spread"].notna().any() for each in marks)
+    return {
+        "small": f"small: validation, one training,\n{UNCONFIRMED}",
+        **({"large": "large: test, mean and 95 % interval"} if is_confirmed else {}),
+        **({"hollow": HOLLOW} if is_disturbed else {}),
+        "front": f"Pareto front ({'test' if on_test else 'validation'})",
+    }
+
+
+def _caption(shown: int, searched: int, key: dict[str, str]) -> str:
+    large = "Large: test split, mean over seeds with its 95 % interval. Small: " if "large" in key else "Marks: "
     part = f" ({shown:,} of {searched:,} trials, the whole front among them)" if shown < searched else ""
-    return f"{large}validation split, one training each, {UNCONFIRMED}{part}. Dotted: the Pareto front. Up is more accurate."
+    hollow = f" {key['hollow'].capitalize()}." if "hollow" in key else ""
+    small = f"validation split, one training each, {UNCONFIRMED}{part}."
+    return f"{large}{small}{hollow} Dotted: the Pareto front. Up is more accurate."
 
 
 def _measures(words: Terms, speed_column: str) -> list[Measure]:
@@ -97,7 +126,7 @@ def _measures(words: Terms, speed_column: str) -> list[Measure]:
     timed = sorted(
         (f for f in figures.of(words.name, figures.TRIALS) if f.alone and f.label), key=lambda f: f.name != speed_column
     )
-    return [Measure(f.name, f.label, f.better == "more") for f in timed]
+    return [Measure(f.name, f.label, f.better == "more", f.clocked) for f in timed]
 
 
 def _has_values(frames: list[pd.DataFrame], column: str) -> bool:
@@ -114,7 +143,7 @@ def _thinned(rows: pd.DataFrame, words: Terms) -> pd.DataFrame:
 
 
 def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measure], deciding: bool) -> list[Marks]:
-    by_model, words, named = styles(study), terms(study), settings(study)
+    by_model, words, named, spreads = styles(study), terms(study), settings(study), disturbed_spreads(study)
     is_confirmed = accuracy == words.tested
     points = rows.reindex(columns=["trial", "low", "high", *(m.column for m in measures)]).astype(
         {"low": float, "high": float}
@@ -122,6 +151,7 @@ def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measu
     for m in measures:
         points[m.column] = points[m.column].astype(float).where(points[m.column] > 0)
     points["accuracy"] = rows[accuracy]
+    points["spread"] = [spreads.get(model, np.nan) for model in rows[study.keys].itertuples(index=False, name=None)]
     points["text"] = [_lines(row, accuracy, words, named, measures) for row in rows.to_dict("records")]
     return [
         Marks(str(label), by_model[str(label)], is_confirmed, deciding, part.reset_index(drop=True))

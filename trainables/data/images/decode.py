@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 
 from models.inputs.image_files import OtherSize, Source, decode, deep_values, square_side
 from models.inputs.pixel_depth import DeepPixels, Range, Values, common_range
+from record import processors
 from trainables.data import DataError
 from trainables.data.images import Images
 from trainables.data.images.splits import TEST_SHARE, validation_split
@@ -118,4 +118,4 @@ def _decode_all(
 def _workers(sources: Sequence[Source]) -> int:
     sample = sources[:: max(1, len(sources) // 32)]
     size = np.mean([len(source) if isinstance(source, bytes) else source.stat().st_size for source in sample])
-    return 1 if size < _SMALL_BYTES else os.cpu_count() or 1
+    return 1 if size < _SMALL_BYTES else processors.usable()
