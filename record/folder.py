@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,18 @@ class StudyFolder:
     def is_study(self) -> bool:
         """Whether a study was run here."""
         return any(path.exists() for path in (self.spec, self.table("trials"), self.ledger))
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folder and those of its parents that do not exist, innermost first."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, that were made for nothing; what is not empty or not there stays as it is."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def write_whole(path: Path, write: Callable[[Path], None], previous: Path | None = None) -> None:

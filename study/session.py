@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 import models
 from record import contents
 from record.errors import UserError
-from record.folder import SCHEMA, UNWRITABLE, StudyFolder
+from record.folder import SCHEMA, UNWRITABLE, StudyFolder, missing_folders, remove_empty
 from study import cluster, environment, ray_death, recorded, steps, tables
 from study.address import resume_command
 from study.costs import DataFacts
@@ -191,7 +191,7 @@ def rehearse(session: Session) -> None:
     cluster.check_address(options.address)
     if options.address is None:  # what a cluster has, only Ray knows
         _fit_to_cluster(session)
-    absent = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    absent = missing_folders(path)
     try:
         with _writing(options.folder):
             path.mkdir(parents=True, exist_ok=True)
@@ -199,9 +199,7 @@ def rehearse(session: Session) -> None:
         os.close(lock(options.folder))
         check_storage(options.folder, options.storage)
     finally:
-        for folder in absent:
-            with suppress(OSError):  # it was not made, or another program uses it by now
-                folder.rmdir()
+        remove_empty(absent)
 
 
 @contextmanager

@@ -27,5 +27,6 @@ def _not_bool_but_whole(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_not_bool_but_whole)]
 Repeats = Annotated[int, Field(ge=1, le=MAX_REPEATS), BeforeValidator(_not_bool_but_whole)]
 Real = Annotated[float, BeforeValidator(_not_bool)]
+Positive = Annotated[float, Field(gt=0), BeforeValidator(_not_bool)]
 Number = Annotated[int | float, BeforeValidator(_not_bool)]
 Flag = Annotated[bool, Field(strict=True)]

@@ -26,7 +26,7 @@ from record.tasks import Terms
 from study.space.configs import read_config
 from study.space.dimensions import Choices, Dimension, Open, Range, Scalar, Strict
 from study.space.messages import Problem, refuse
-from study.space.numbers import MAX_CELLS, MAX_COUNT, Real, Repeats, Whole
+from study.space.numbers import MAX_CELLS, MAX_COUNT, Positive, Real, Repeats, Whole
 from study.space.plain import name_problems
 from trainables.task import config_class, data_options_class
 
@@ -200,9 +200,8 @@ class StudySpec(Strict):
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
     )
-    min_gain_per_hour: Real | None = Field(
+    min_gain_per_hour: Positive | None = Field(
         None,
-        gt=0,
         description="end the search when an hour is expected to raise no cell's best by this many points of validation "
         "quality (0.5: half a percent of the images); null: never",
     )

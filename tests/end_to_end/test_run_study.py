@@ -192,6 +192,8 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "digits_compare", "--data", "~nobody-here/x"], ["neither a data set nor a folder"]),
         (["--space", "cifar_small", "--data-dir", "x" * 300], ["File name too long", "name another"]),
         (["--space", "cifar_compare", "--data", "digits", "--weights", "x" * 300], ["does not exist", "timm"]),
+        (["--space", "cifar_small", "--data-dir", "a/b/c"], ["CIFAR-10 is not in a/b/c"]),
+        (["--space", "translation_small", "--data-dir", "a/b/c"], ["Multi30k is not in a/b/c"]),
         (["--space", "digits_compare", "--results", "x" * 300], ["cannot be written", "--results"]),
         (["--space", "digits_compare", "--data", "."], ["class folder", "parquet"]),
         (["--space", "cifar_small"], ["cifar", "--data-dir"]),

@@ -14,11 +14,11 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from record.folder import missing_folders, remove_empty
 from trainables.data import DataError
 from trainables.data.images import ImageData, Images, parquet
 
@@ -128,7 +128,7 @@ def _download(data_dir: Path) -> Path:
     from torchvision.datasets.utils import download_url
 
     archive = data_dir / _ARCHIVE
-    default_timeout, is_new = socket.getdefaulttimeout(), not data_dir.exists()
+    default_timeout, absent = socket.getdefaulttimeout(), missing_folders(data_dir)
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)  # torchvision sets none: without a network it could hang
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -136,9 +136,7 @@ def _download(data_dir: Path) -> Path:
             download_url(CIFAR10.url, draft, filename=_ARCHIVE, md5=CIFAR10.tgz_md5)
             (Path(draft) / _ARCHIVE).rename(archive)
     except (OSError, RuntimeError) as error:
-        if is_new:
-            with suppress(OSError):  # it may be missing: creating it may be what failed
-                data_dir.rmdir()
+        remove_empty(absent)
         # URLError is an OSError; a wrong MD5 sum is a RuntimeError.
         raise DataError(
             f"CIFAR-10 is not in {data_dir} and could not be downloaded ({error}): put {_ARCHIVE}, "

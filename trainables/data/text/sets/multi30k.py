@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import tempfile
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
+from record.folder import missing_folders, remove_empty
 from trainables.data import DataError
 from trainables.data.text.files import find_files, read_files
 from trainables.data.text.options import TextOptions
@@ -37,7 +37,7 @@ def load(data_dir: Path, options: TextOptions) -> TextData:
 def _download(folder: Path, languages: tuple[str, str]) -> Path:
     """Fetch the six files; an interrupted download leaves nothing behind."""
     names = [f"{stem}.{language}.gz" for stem in _STEMS for language in languages]
-    created = [path for path in (folder.parent, folder) if not path.exists()]
+    absent = missing_folders(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="downloading-", dir=folder) as draft:
@@ -47,9 +47,7 @@ def _download(folder: Path, languages: tuple[str, str]) -> Path:
             for name in names:
                 (Path(draft) / name).rename(folder / name)
     except OSError as error:  # URLError is one
-        for path in reversed(created):
-            with suppress(OSError):
-                path.rmdir()
+        remove_empty(absent)
         raise DataError(
             f"Multi30k is not in {folder} and could not be downloaded ({error}): put {names[0]}, {names[1]}, val.* and "
             f"{_TEST}.* there, name the folder that has multi30k/ with --data-dir, or use --data reversal"
