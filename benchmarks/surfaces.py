@@ -7,7 +7,6 @@ faster and ends lower.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import trained_table
-from benchmarks.trained_table import RATES, RATIOS, SEEDS, Run
+from benchmarks.trained_table import RATES, RATIOS, Run
 from record.tasks import IMAGE_CLASSIFICATION as TERMS
 from study.space.dimensions import Scalar
 from study.space.reading import resolve
@@ -158,36 +157,34 @@ class Simulated:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """The table, interpolated linearly in log lr and tome_ratio; a training has the luck of one of the table's seeds."""
+    """The table, interpolated linearly in log lr and tome_ratio; a training has the luck of the validation images."""
 
     name: str = "trained on digits"
     epochs: int = trained_table.EPOCHS
 
     def models(self) -> dict[str, dict[str, Any]]:
-        common = {
-            "lr": {"low": min(RATES), "high": max(RATES), "log": True},
-            "train_size": list(trained_table.TRAIN_SIZES),
-        }
+        common = {"lr": {"low": min(RATES), "high": max(RATES), "log": True}, "train_size": list(trained_table.TRAIN_SIZES)}
         merging = {"tome_ratio": {"low": min(RATIOS), "high": max(RATIOS)}}
         return {name: {"search": common | (merging if name == "vit_tome" else {})} for name in trained_table.MODELS}
 
     def truth(self, model: str, settings: Mapping[str, Scalar]) -> Outcome:
-        seeds = complete_seeds()
-        runs = [self._interpolate(model, settings, seed) for seed in seeds]
-        megaflops, accuracy = runs[0][0], float(np.mean([curve[-1] for _, curve in runs]))
-        return Outcome(accuracy, 1 / megaflops, 3 * float(settings["train_size"]) * self.epochs * megaflops)
+        megaflops, curve = self._interpolate(model, settings)
+        return Outcome(float(curve[-1]), 1 / megaflops, 3 * float(settings["train_size"]) * self.epochs * megaflops)
 
     def curve(self, model: str, settings: Mapping[str, Scalar], random: np.random.Generator) -> Floats:
-        return self._interpolate(model, settings, int(random.choice(complete_seeds())))[1]
+        """The standard error of a share of `VALIDATION_IMAGES`, the same way in every epoch: the images stay the same."""
+        _, shares = self._interpolate(model, settings)
+        luck = random.normal() * np.sqrt(shares * (1 - shares) / trained_table.VALIDATION_IMAGES)
+        return np.clip(shares + luck, 0.0, 1.0)
 
-    def _interpolate(self, model: str, settings: Mapping[str, Scalar], seed: int) -> tuple[float, Floats]:
+    def _interpolate(self, model: str, settings: Mapping[str, Scalar]) -> tuple[float, Floats]:
         """(megaflops per image, accuracy of each epoch)."""
         table, size = trained_table.read(), int(settings["train_size"])
         ratios = RATIOS if model == "vit_tome" else (0.0,)
         megaflops, curve = 0.0, np.zeros(self.epochs)
         for i, of_rate in _weights(np.log10(RATES), math.log10(float(settings["lr"]))):
             for j, of_ratio in _weights(np.array(ratios), float(settings.get("tome_ratio", 0.0))):
-                own_megaflops, accuracies = table[Run(model, RATES[i], size, ratios[j], seed)]
+                own_megaflops, accuracies = table[Run(model, RATES[i], size, ratios[j])]
                 megaflops += of_rate * of_ratio * own_megaflops
                 curve += of_rate * of_ratio * np.array(accuracies)
         return megaflops, curve
@@ -198,13 +195,6 @@ def _weights(axis: Floats, at: float) -> list[tuple[int, float]]:
     place = float(np.interp(at, axis, np.arange(len(axis))))
     below, share = int(place), place - int(place)
     return [(below, 1.0)] if share < 1e-9 else [(below, 1 - share), (below + 1, share)]
-
-
-@functools.cache
-def complete_seeds() -> tuple[int, ...]:
-    """The seeds of which the table has every training."""
-    table, runs = trained_table.read(), list(trained_table.grid())
-    return tuple(seed for seed in SEEDS if all(run in table for run in runs if run.seed == seed))
 
 
 # Like cifar_compare: four models whose learning rates are searched over one and a half decades, and three sizes.

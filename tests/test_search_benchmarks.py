@@ -28,8 +28,7 @@ def test_the_table_is_exact_at_its_points_and_straight_between_them() -> None:
         return surface.truth("vit_tome", {"lr": lr, "train_size": 500, "tome_ratio": ratio}).accuracy
 
     def known(lr: float, ratio: float) -> float:
-        runs = [trained_table.Run("vit_tome", lr, 500, ratio, seed) for seed in trained_table.SEEDS]
-        return float(np.mean([table[run][1][-1] for run in runs]))
+        return table[trained_table.Run("vit_tome", lr, 500, ratio)][1][-1]
 
     lrs, ratios = trained_table.RATES, trained_table.RATIOS
     for lr in lrs:
@@ -38,10 +37,6 @@ def test_the_table_is_exact_at_its_points_and_straight_between_them() -> None:
     corners = [known(lr, ratio) for lr in lrs[1:3] for ratio in ratios[1:3]]
     middle = at((lrs[1] * lrs[2]) ** 0.5, sum(ratios[1:3]) / 2)
     assert middle == pytest.approx(np.mean(corners))
-    random = np.random.default_rng(0)
-    curves = [surface.curve("vit_tome", {"lr": lrs[2], "train_size": 500, "tome_ratio": 0.0}, random) for _ in range(9)]
-    of_seeds = {table[trained_table.Run("vit_tome", lrs[2], 500, 0.0, seed)][1] for seed in trained_table.SEEDS}
-    assert {tuple(curve) for curve in curves} == of_seeds
 
 
 @pytest.mark.parametrize("surface", [*SURFACES, TRADEOFF])
