@@ -33,9 +33,9 @@ from study.proposals import proposal
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 
-REPEATS, TRIALS = 40, 16
+BUDGETS = (8, 16)  # trials per cell: the default of a space, and twice as many
+REPEATS = 40
 NOISE = 0.003  # standard deviation of a validation accuracy
-MAX_RATIO = 1.05  # of errors: what a wrong teacher may cost
 CHANCE = 0.9  # error of a training that learns nothing
 MODELS = ("resnet18", "scratch_vit")
 RANGES = {
@@ -85,6 +85,15 @@ class Pair(NamedTuple):
 
 
 def run() -> Iterator[Figure]:
+    for trials in BUDGETS:
+        like, hostile = pairs(trials)
+        yield from saved(like, trials)
+        for kind, of_kind in (("like", like), ("hostile", hostile)):
+            yield ends(of_kind, f"{kind} study of {trials} trials")
+
+
+def pairs(trials: int) -> tuple[list[Pair], list[Pair]]:
+    """Second studies of so many trials per cell, on like surfaces and on hostile ones."""
     like: list[Pair] = []
     hostile: list[Pair] = []
     for repeat in range(REPEATS):
@@ -92,45 +101,38 @@ def run() -> Iterator[Figure]:
         with tempfile.TemporaryDirectory() as results:
             surfaces = {name: surface(random) for name in MODELS}
             teacher = Path(results) / "first"
-            first = search(teacher, space(repeat), surfaces, random)
-            for kind, pairs in ((shifted, like), (mirrored, hostile)):
+            first = search(teacher, space(repeat, trials), surfaces, random)
+            for kind, of_kind in ((shifted, like), (mirrored, hostile)):
                 second = {name: kind(known) for name, known in surfaces.items()}
-                cold = search(Path(results) / "cold", space(REPEATS + repeat), second, random)
-                warm = search(Path(results) / "warm", space(REPEATS + repeat, str(teacher)), second, random)
+                cold = search(Path(results) / "cold", space(REPEATS + repeat, trials), second, random)
+                warm = search(Path(results) / "warm", space(REPEATS + repeat, trials, str(teacher)), second, random)
                 for name in MODELS:
                     as_good = first[name].end - surfaces[name].floor + second[name].floor
-                    pairs.append(Pair(as_good, cold[name], warm[name]))
-    yield from figures(like, hostile)
+                    of_kind.append(Pair(as_good, cold[name], warm[name]))
+    return like, hostile
 
 
-def figures(like: list[Pair], hostile: list[Pair]) -> Iterator[Figure]:
-    for level, until, cold in (
-        (
-            "what the first study chose",
-            [p.warm.trials_until(p.first) for p in like],
-            [p.cold.trials_until(p.first) for p in like],
-        ),
-        (
-            "what its cold search chose",
-            [p.warm.trials_until(p.cold.end) for p in like],
-            [p.cold.trials_until(p.cold.end) for p in like],
-        ),
-    ):
+def saved(like: list[Pair], trials: int) -> Iterator[Figure]:
+    """Trials until the second study is as good as the first, and as the cold search in its end."""
+    levels = {"the first study": [pair.first for pair in like], "the cold search": [pair.cold.end for pair in like]}
+    for level, errors in levels.items():
+        warm = [pair.warm.trials_until(error) for pair, error in zip(like, errors, strict=True)]
+        cold = [pair.cold.trials_until(error) for pair, error in zip(like, errors, strict=True)]
         yield at_most(
-            f"like study: trials until one is as good as {level}, median of {len(like)}",
-            statistics.median(until), TRIALS / 2, " trials",
-            f" (cold: {statistics.median(cold):g}; never in {TRIALS} trials: {until.count(math.inf)}, cold {cold.count(math.inf)})",
+            f"like study of {trials} trials: until one is as good as what {level} chose, median of {len(like)}",
+            statistics.median(warm), trials / 2, " trials",
+            f" (cold {statistics.median(cold):g}; never: {warm.count(math.inf)}, cold {cold.count(math.inf)})",
         )  # fmt: skip
-    for name, pairs in (("like", like), ("hostile", hostile)):
-        cold_error, warm_error = (
-            statistics.mean(ends) for ends in zip(*((p.cold.end, p.warm.end) for p in pairs), strict=True)
-        )
-        lost = [100 * (p.warm.end - p.cold.end) for p in pairs]
-        yield at_most(
-            f"{name} study: error of what is chosen in the end against the cold search's, means of {len(pairs)}",
-            warm_error / cold_error, MAX_RATIO, "x",
-            f" ({100 * warm_error:.2f} and {100 * cold_error:.2f} %; worst pair {max(lost):.1f} points worse, best {-min(lost):.1f} better)",
-        )  # fmt: skip
+
+
+def ends(pairs: list[Pair], name: str) -> Figure:
+    """The error of what is chosen in the end."""
+    cold, warm = np.array([(pair.cold.end, pair.warm.end) for pair in pairs]).T
+    lost = 100 * (warm - cold)
+    note = f" ({warm.mean():.2%} and {cold.mean():.2%}; one by one {lost.max():.1f} points worse to {-lost.min():.1f} better)"
+    return at_most(
+        f"{name}: error of its choice against the cold search's, means", warm.mean() / cold.mean(), 1.05, "x", note
+    )
 
 
 def surface(random: np.random.Generator) -> Surface:
@@ -149,10 +151,15 @@ def mirrored(known: Surface) -> Surface:
     return Surface(known.floor, ((lr + 0.5) % 1, 1 - decay, 1 - batch))
 
 
-def space(seed: int, *teachers: str) -> StudySpec:
-    entry = {"epochs": 1, "search": RANGES}
-    raw = {"description": "simulated", "data": {"name": "digits"}, "objectives": ["val_accuracy"], "phases": ["search"]}
-    raw |= {"trials": TRIALS, "seed": seed, "learn_from": list(teachers), "models": dict.fromkeys(MODELS, entry)}
+def space(seed: int, trials: int, *teachers: str) -> StudySpec:
+    entry: dict[str, object] = {"epochs": 1, "search": RANGES}
+    raw: dict[str, object] = {
+        "description": "simulated",
+        "data": {"name": "digits"},
+        "objectives": ["val_accuracy"],
+        "phases": ["search"],
+    }
+    raw |= {"trials": trials, "seed": seed, "learn_from": list(teachers), "models": dict.fromkeys(MODELS, entry)}
     return resolve(raw, "benchmark")
 
 
@@ -167,7 +174,7 @@ def search(
         errors: list[float] = []
         taught: list[float | None] = []
         cold: list[float | None] = []
-        for number in range(TRIALS):
+        for number in range(spec.trials):
             study.sampler, teacher = proposal(spec, lessons, cell, taught, cold)
             trial = study.ask(distributions(spec.models[cell.entry]))
             errors.append(surfaces[cell.entry].error(trial.params))

@@ -1,11 +1,12 @@
 """What a study learns from earlier ones: settings that did well there, which some of its first trials try.
 
     learn_from: [results/first]   # study folders, read once before anything is recorded
-    cold_share: 0.5               # of the trials that try no such setting, until all of them are tried
+    cold_share: 0.5               # of the trials that the sampler proposes meanwhile
 
 A model learns from the trials of the same file of models/, both from random weights or both from pretrained ones; from
-those of the entry with its own name, if there are any. All its cells try the same settings in the same order. What was
-learnt lies in the ledger, so a resumed study decides the same, whatever became of the earlier folder.
+those of the entry with its own name, if there are any. All its cells try the same settings in the same order, each until
+one of its cold trials is better than all that it learnt: then the earlier study has misled it, or helps no more. What was learnt
+lies in the ledger, so a resumed study decides the same, whatever became of the earlier folder.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from study.space.messages import Problem, user_error
 from study.space.reading import read_yaml, resolve
 from study.space.schema import ModelEntry, StudySpec
 
-MAX_LESSONS = 5  # of a model: more of the best settings of a study hardly differ from these
+MAX_LESSONS = 3  # of a model: in benchmarks/learn_from.py five did no better
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class _Earlier:
         alike = [other for other, known in self.spec.models.items() if _is_alike(known, entry)]
         rows = [row for row in self.trials if row.get("model") in ([name] if name in alike else alike)]
         points = [[_number(row.get(column)) for column in self.better] for row in rows]
-        on_front: Sequence[bool] = pareto_mask(points, [True] * len(self.better)) if rows else []
+        on_front = pareto_mask(points, [True] * len(self.better))
         order = sorted(range(len(rows)), key=lambda i: not on_front[i])  # stable: best first among both kinds
         for row in (rows[i] for i in order):
             known = self.spec.models[row["model"]]

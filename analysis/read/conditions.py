@@ -50,8 +50,9 @@ def conditions(study: Study) -> list[str]:
 def learnt(study: Study) -> list[str]:
     """One line per study: how many of the trials of each model tried settings of which earlier studies."""
     lines = []
-    trials = study.trials[study.trials["phase"] == SEARCH]
-    for name, rows in trials.groupby("study", sort=False) if "study" in trials else [("", trials)]:
+    for name in study.names:
+        trials = study.trials[study.trials["phase"] == SEARCH]
+        rows = trials[trials["study"] == name] if "study" in trials else trials
         if rows["learnt_from"].isna().all():
             continue
         sources = dict.fromkeys(rows["learnt_from"].dropna().str.rpartition("/")[0])
@@ -63,7 +64,7 @@ def learnt(study: Study) -> list[str]:
             )
             by_model.setdefault(" or ".join(per_cell), []).append(str(model))
         counts = "; ".join(f"{words} trials per cell of {', '.join(models)}" for words, models in by_model.items())
-        of = f" ({name})" if name else ""
+        of = f" ({name})" if len(study.names) > 1 else ""
         lines.append(f"Settings of earlier studies ({', '.join(sources)}) tried{of}: {counts}")
     return lines
 

@@ -195,7 +195,10 @@ class StudySpec(Strict):
         description="folders of earlier studies whose best settings some of the first trials try, such as [results/first]",
     )
     cold_share: Real = Field(
-        0.5, ge=0, lt=1, description="share of the trials that try no such setting until all are tried, below 1"
+        0.5,
+        ge=0,
+        lt=1,
+        description="share of the trials that the sampler proposes while those settings are tried, below 1",
     )
     time_budget: str | None = Field(
         None, description="do not start trials that would not finish within this time, such as 1h30m"
