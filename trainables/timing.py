@@ -11,7 +11,8 @@ import torch
 
 from trainables import device as hardware
 
-MIN_GAIN = 1.05  # of a larger batch over the one before, for a still larger one to be tried
+MIN_GAIN = 1.05  # of throughput over the best so far, for which larger batches are worth trying
+LONGEST_CALL, LONGEST_MISS = 1.0, 0.25  # seconds, after which no larger batch is tried; of a size that gained nothing
 NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
 
 
@@ -75,22 +76,22 @@ def best_throughput(
 ) -> Throughput:
     """Time batches of rising size, the first of which is 1.
 
-    call: a batch size -> the call that processes such a batch. The search ends when throughput falls or hardly rises
-    (MIN_GAIN), memory runs out (raised only for the first size) or a call takes over a second, because larger batches would
-    take too long. So the last of `sizes` is reached only where it pays, and may be large.
+    call: a batch size -> the call that processes such a batch. The search ends when two sizes in a row gain nothing
+    worth a larger one (MIN_GAIN; one alone may have been disturbed), memory runs out (raised only for the first size) or
+    calls take so long that larger batches would take too long. So the last of `sizes` is reached only where it pays.
     """
     first = best = measure(call(sizes[0]), device)
-    best_size = sizes[0]
+    best_size, misses = sizes[0], 0
     for size in sizes[1:]:
         try:
             current = measure(call(size), device)
         except torch.OutOfMemoryError:
             break
         gain = (size / current.median) / (best_size / best.median)
-        if gain <= 1:
-            break
-        best, best_size = current, size
-        if gain < MIN_GAIN or current.median > 1:
+        if gain > 1:
+            best, best_size = current, size
+        misses = 0 if gain >= MIN_GAIN else misses + 1
+        if misses == 2 or current.median > (LONGEST_MISS if misses else LONGEST_CALL):
             break
     return Throughput(first, best, best_size)
 

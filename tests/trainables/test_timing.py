@@ -30,15 +30,18 @@ def test_calls_are_timed_in_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "best"),
+    ("sizes", "seconds", "best"),
     [
-        (lambda size: 0.002, 4096),  # the larger, the better: the search goes on to the last
-        (lambda size: 0.001 * size**2, 1),
+        ((1, 16, 256, 4096), lambda size: 0.002, 4096),  # the larger, the better: the search goes on to the last
+        ((1, 4, 16, 1024), lambda size: 0.0005 * size**2, 1),  # two sizes in a row are slower: 1,024 is never tried
+        ((1, 16, 256), lambda size: 0.05 if size == 16 else 0.002, 256),  # one alone may have been disturbed
     ],
 )
-def test_the_batch_with_the_best_throughput_is_searched(seconds: Callable[[int], float], best: int) -> None:
-    """Sixteen-fold sizes, so that no disturbance of a timing decides."""
-    found = best_throughput(lambda size: lambda: time.sleep(seconds(size)), (1, 16, 256, 4096), CPU)
+def test_the_batch_with_the_best_throughput_is_searched(
+    sizes: tuple[int, ...], seconds: Callable[[int], float], best: int
+) -> None:
+    """Sizes so far apart that no disturbance of a timing decides."""
+    found = best_throughput(lambda size: lambda: time.sleep(seconds(size)), sizes, CPU)
     assert found.size == best
 
 
