@@ -163,7 +163,10 @@ class Trained:
     epochs: int = trained_table.EPOCHS
 
     def models(self) -> dict[str, dict[str, Any]]:
-        common = {"lr": {"low": min(RATES), "high": max(RATES), "log": True}, "train_size": list(trained_table.TRAIN_SIZES)}
+        common = {
+            "lr": {"low": min(RATES), "high": max(RATES), "log": True},
+            "train_size": list(trained_table.TRAIN_SIZES),
+        }
         merging = {"tome_ratio": {"low": min(RATIOS), "high": max(RATIOS)}}
         return {name: {"search": common | (merging if name == "vit_tome" else {})} for name in trained_table.MODELS}
 

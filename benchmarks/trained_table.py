@@ -90,9 +90,7 @@ def train(run: Run) -> list[float]:
     """(megaflops per image, validation accuracy of each epoch); chance from the epoch on in which it diverged."""
     torch.set_num_threads(1)
     data, _, _ = load_data("digits", Path("data"), DataOptions(VALIDATION_IMAGES), [8], 0)
-    config = Config(
-        lr=run.lr, train_size=run.train_size, epochs=EPOCHS, batch_size=16, flip=False, shift=0.0
-    )
+    config = Config(lr=run.lr, train_size=run.train_size, epochs=EPOCHS, batch_size=16, flip=False, shift=0.0)
     options = MODELS[run.model] | ({"tome_ratio": run.tome_ratio} if run.model == "vit_tome" else {})
     loop = Loop(config, run.model, options, "none", data, torch.device("cpu"))
     accuracies: list[float] = []
