@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ def write_spec(folder: StudyFolder, spec: Mapping[str, Any]) -> None:
 def read_environment(folder: StudyFolder) -> dict[str, Any]:
     """environment.json; {} where there is none yet. Raises OSError, or ValueError for content of another form."""
     path = folder.environment
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    content = json.loads(path.read_text(encoding="utf-8")) if os.path.exists(path) else {}
     if not isinstance(content, dict):
         raise ValueError("it is not a mapping")
     if content.get("schema", SCHEMA) != SCHEMA:  # another version's form is its own

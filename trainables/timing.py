@@ -74,26 +74,28 @@ class Throughput:
 def best_throughput(
     call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
 ) -> Throughput:
-    """Time batches of rising size, the first of which is 1.
+    """Time a batch of 1, the first size, and the best batch, which a quick search over the rising sizes finds: of
+    batches with nearly the same throughput (MIN_GAIN) the smaller one.
 
-    call: a batch size -> the call that processes such a batch. The search ends when two sizes in a row gain nothing
-    worth a larger one (MIN_GAIN; one alone may have been disturbed), memory runs out (raised only for the first size) or
+    call: a batch size -> the call that processes such a batch. The search ends when two sizes in a row gain nothing (one
+    alone may have been disturbed), memory runs out (raised only for the first size) or
     calls take so long that larger batches would take too long. So the last of `sizes` is reached only where it pays.
     """
-    first = best = measure(call(sizes[0]), device)
-    best_size, misses = sizes[0], 0
+    first = measure(call(sizes[0]), device)
+    best_size, best_seconds, misses = sizes[0], first.median, 0
     for size in sizes[1:]:
         try:
-            current = measure(call(size), device)
+            seconds = measure(call(size), device, repeats=5, seconds=0.5, attempts=1).median
         except torch.OutOfMemoryError:
             break
-        gain = (size / current.median) / (best_size / best.median)
-        if gain > 1:
-            best, best_size = current, size
-        misses = 0 if gain >= MIN_GAIN else misses + 1
-        if misses == 2 or current.median > (LONGEST_MISS if misses else LONGEST_CALL):
+        misses += 1
+        if (size / seconds) / (best_size / best_seconds) >= MIN_GAIN:
+            best_size, best_seconds, misses = size, seconds, 0
+        if misses == 2 or seconds > (LONGEST_MISS if misses else LONGEST_CALL):
             break
-    return Throughput(first, best, best_size)
+    return Throughput(
+        first, first if best_size == sizes[0] else measure(call(best_size), device, seconds=1.0), best_size
+    )
 
 
 def alternate(
