@@ -270,11 +270,14 @@ def main() -> None:
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     given = parser.parse_args()
     designs = dict.fromkeys([search.DEFAULT, *given.designs.split(",")])
-    results = compare(list(designs), [int(budget) for budget in given.budgets.split(",")], given.repeats)
+    results: dict[Key, Floats] = {}
     print("| surface | objectives | trials per cell | design | most accurate | each model's | hypervolume | repeats |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    for line in lines(results):
-        print(line)
+    for surface in SURFACES:
+        of_surface = compare(list(designs), [int(budget) for budget in given.budgets.split(",")], given.repeats, [surface])
+        for line in lines(of_surface):
+            print(line, flush=True)
+        results |= of_surface
     show(leads(results))
 
 
