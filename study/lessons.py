@@ -93,9 +93,8 @@ class Lessons:
 
 def _best(qualities: Sequence[float | None]) -> float:
     """Of those that ended; NaN, which is neither better nor worse, while none has."""
-    ended = [
-        -math.inf if quality is None else quality for quality in qualities if quality is None or quality == quality
-    ]
+    ended = [-math.inf if quality is None else quality for quality in qualities]
+    ended = [quality for quality in ended if not math.isnan(quality)]
     return max(ended, default=math.nan)
 
 

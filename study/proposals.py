@@ -43,17 +43,16 @@ def build_sampler(ledger: Ledger, cell: Cell) -> BaseSampler:
 def _proposal(ledger: Ledger, cell: Cell) -> tuple[BaseSampler, str | None]:
     """The sampler, and the trial of an earlier study that the cell's next one learns from, if it does."""
     metric, trials = ledger.spec.terms.validation, ledger.of(cell)
-    qualities = {
-        trial.name: number(trial.last, metric)
-        if trial.state == COMPLETE
-        else math.nan
-        if trial.state == RUNNING
-        else None
-        for trial in trials
-    }
-    taught = [qualities[trial.name] for trial in trials if trial.learnt_from is not None]
-    cold = [qualities[trial.name] for trial in trials if trial.learnt_from is None]
+    taught = [_quality(trial, metric) for trial in trials if trial.learnt_from is not None]
+    cold = [_quality(trial, metric) for trial in trials if trial.learnt_from is None]
     return proposal(ledger.spec, ledger.lessons, cell, taught, cold)
+
+
+def _quality(trial: Trial, metric: str) -> float | None:
+    """As `Lessons.due` takes it."""
+    if trial.state == COMPLETE:
+        return number(trial.last, metric)
+    return math.nan if trial.state == RUNNING else None
 
 
 def proposal(
