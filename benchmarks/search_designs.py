@@ -274,7 +274,9 @@ def main() -> None:
     print("| surface | objectives | trials per cell | design | most accurate | each model's | hypervolume | repeats |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for surface in SURFACES:
-        of_surface = compare(list(designs), [int(budget) for budget in given.budgets.split(",")], given.repeats, [surface])
+        of_surface = compare(
+            list(designs), [int(budget) for budget in given.budgets.split(",")], given.repeats, [surface]
+        )
         for line in lines(of_surface):
             print(line, flush=True)
         results |= of_surface
