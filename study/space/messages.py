@@ -49,7 +49,8 @@ class Problem:
 
 
 def dotted(path: Path) -> str:
-    return ".".join(_short(key if key.isprintable() else repr(key)) for key in map(str, path))
+    keys = (shown(key) if isinstance(key, bool) else str(key) for key in path)
+    return ".".join(_short(key if key.isprintable() else repr(key)) for key in keys)
 
 
 def _short(text: str) -> str:
@@ -120,7 +121,10 @@ def _path(details: ErrorDetails, raw: object) -> Path:
     for part in details["loc"]:
         inside = part in raw if isinstance(raw, Mapping) else isinstance(raw, list) and isinstance(part, int)
         if inside:
-            path, raw = (*path, part), raw[part]  # type: ignore[index]
+            written = (
+                next(key for key in raw if key == part) if isinstance(raw, Mapping) else part
+            )  # true is 1 to Pydantic
+            path, raw = (*path, written), raw[part]  # type: ignore[index]
     absent = not inside and details["type"] in ("missing", "invalid_key")
     return (*path, details["loc"][-1]) if absent else path
 

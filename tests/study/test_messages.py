@@ -133,6 +133,7 @@ def test_a_bad_space_gets_one_line_with_the_place_and_the_fix(raw: dict, words: 
             "models.vit.factors.lr: is searched as well; choose one of the two",
         ),
         (space(models={1: {}}), "models.1: a key must be text; put it in quotes"),
+        (space() | {True: 3}, "true: a key must be text; put it in quotes"),  # as YAML reads `on: 3`
         (
             space(objectives=["val_acuracy", "val_loss", "val_loss"]),
             "objectives: unknown 'val_acuracy'; did you mean 'val_accuracy'?; objectives: 'val_loss' is listed twice",
