@@ -25,7 +25,7 @@ from study.space.schema import StudySpec, split_settings
 from study.space.typed import typed
 from trainables.training import Diverged
 
-FAST, ALL, STARTED = 200, 10_000, 20
+FAST, ALL, STARTED = 100, 10_000, 20
 DATA = {"image_classification": "digits", "translation": "reversal"}
 
 ODD: list[Any] = [
