@@ -8,7 +8,8 @@ less accurate; raced against slower ones it would always lose, and with it the o
 sort by dominance for the same reason, arXiv 2106.12639.) One that is behind others with fewer images would hardly end
 ahead of them. Two, because where few are compared a single one that starts faster would end the trial that ends best.
 
-In simulated studies (benchmarks/stopping.py) it keeps SURVIVAL of the true front's members and trains EPOCHS of the epochs.
+In simulated studies of four kinds (benchmarks/stopping.py) it keeps 94 to 100 % of the true front's members, where accuracy
+alone keeps 55 to 93 %, and trains 63 to 81 % of the epochs.
 """
 
 from __future__ import annotations
