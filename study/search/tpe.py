@@ -8,9 +8,9 @@ without train_seconds as an objective. Its lead in hypervolume, in points (mean 
     RandomSampler       1.3     2.6     6.6
     plain Optuna       -5.0    -2.1     0.9    one study over all models with as many trials in all
 
-Plain Optuna puts its trials where the front is; each model's best is 9 to 15 points worse for that on the hard surface (12, 30), so
-models could not be compared. No other share of filling trials (6, 16), univariate TPE, more of TPE's candidates, nor
-steps around the front were better than this.
+Plain Optuna puts its trials where the front is: on the hard surface each model's best is 9 to 15 points worse for that at
+12 and 30 trials, so models could not be compared. No other share of filling trials (6, 16), univariate TPE, more of
+TPE's candidates, nor steps around the front were clearly better than this.
 """
 
 from __future__ import annotations
