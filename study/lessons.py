@@ -5,8 +5,8 @@
 
 A model learns from the trials of the same file of models/, both from random weights or both from pretrained ones; from
 those of the entry with its own name, if there are any. All its cells try the same settings in the same order, each until
-one of its cold trials is better than all that it learnt: then the earlier study has misled it, or helps no more. What was learnt
-lies in the ledger, so a resumed study decides the same, whatever became of the earlier folder.
+one of its cold trials is better than all that it learnt: then the earlier study has misled it, or helps no more. What was
+learnt lies in the ledger, so a resumed study decides the same, whatever became of the earlier folder.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from study.space.messages import Problem, user_error
 from study.space.reading import read_yaml, resolve
 from study.space.schema import ModelEntry, StudySpec
 
-MAX_LESSONS = 3  # of a model: in benchmarks/learn_from.py five did no better
+MAX_LESSONS = 3  # of a model: on simulated surfaces five or eight did no better
 
 
 @dataclass(frozen=True)
