@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,6 +119,18 @@ def read_predictions(path: Path) -> np.ndarray | None:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
+
+
+def read_right(folder: StudyFolder, trials: Sequence[str]) -> np.ndarray | None:
+    """Whether each of these confirm runs classified each test image correctly: (runs, images).
+
+    None where the labels or the predictions of a run are missing, cannot be read or do not fit each other.
+    """
+    labels = read_predictions(folder.labels)
+    predicted = [read_predictions(folder.predictions(trial)) for trial in trials]
+    if labels is None or any(each is None or each.shape != labels.shape for each in predicted):
+        return None
+    return np.stack([each == labels for each in predicted])
 
 
 def write_translations(path: Path, sentences: list[str]) -> None:

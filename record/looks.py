@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
+Floats = npt.NDArray[np.float64]
 Looks = tuple[int, ...]  # numbers of seeds, rising
 
 GROWTH = 2  # from one look to the next: few looks cost little power, many would save few seeds
@@ -38,7 +40,7 @@ def over_looks(p: float, looks: Looks) -> float:
     bound = -float(ndtri(p / 2))
     if not math.isfinite(bound):
         return 0.0
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = _quadrature()
     # The sum of the seeds' standardised differences stays within bound x sqrt(number of seeds) up to each look but the last.
     width = bound * math.sqrt(looks[0])
     density = np.exp(-((nodes * width) ** 2) / (2 * looks[0])) / math.sqrt(2 * math.pi * looks[0])
@@ -53,6 +55,13 @@ def over_looks(p: float, looks: Looks) -> float:
         density = np.exp(-(steps**2) / (2 * deviation**2)) @ chances / (deviation * math.sqrt(2 * math.pi))
         inside = nodes * width, weights * width * density
     return min(crossed, 1.0)
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    """Nodes between -1 and 1 and their weights (Gauss and Legendre)."""
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    return nodes, weights
 
 
 @lru_cache(maxsize=256)

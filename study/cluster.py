@@ -17,7 +17,7 @@ from rich.console import Console
 
 from record import processors
 from record.errors import UserError
-from study.duration import AtOnce
+from study.duration import Parallelism
 from study.space.schema import ModelEntry, StudySpec
 
 SOCKET_PATH = 107  # bytes of a socket's path on Linux
@@ -140,16 +140,17 @@ def slots(spec: StudySpec) -> int:
     return max(sum(_fit(entry, node) for node in nodes()) for entry in spec.models.values())
 
 
-def at_once(spec: StudySpec) -> AtOnce:
-    """What the cluster does at once. A timing has one GPU; without GPUs its training step has the threads of a trial, and
-    its inference a whole node's.
+def parallelism(spec: StudySpec) -> Parallelism:
+    """How many trials' work the cluster does at the same time.
+
+    A timing has one GPU; without GPUs its training step has the threads of a trial, and its inference a whole node's.
     """
     entries = spec.models.values()
     if any(entry.resources.gpus for entry in entries):
         gpus = slots(spec) * sum(min(1.0, entry.resources.gpus) for entry in entries) / len(entries)
-        return AtOnce(gpus or 1.0, gpus or 1.0)
+        return Parallelism(gpus or 1.0, gpus or 1.0)
     cpus = slots(spec) * sum(entry.resources.cpus for entry in entries) / len(entries)
-    return AtOnce(float(slots(spec)), cpus / max(node.get("CPU", 0) for node in nodes()))
+    return Parallelism(float(slots(spec)), cpus / max(node.get("CPU", 0) for node in nodes()))
 
 
 def _fit(entry: ModelEntry, node: dict[str, float]) -> int:

@@ -18,23 +18,23 @@ MIN_TIMEOUT, TIMEOUT_EPOCHS = 600.0, 30.0
 UNTIMED_TIMEOUT = 3 * 3600.0  # of a trial whose model was not timed
 
 
-class AtOnce(NamedTuple):
-    """How many times as much is done at once, when as many trials run as fit, as in an isolated timing."""
+class Parallelism(NamedTuple):
+    """How much of each is done at the same time, when as many trials run as fit, in units of an isolated timing's."""
 
     training: float
     evaluation: float
 
 
-def expected_seconds(ledger: Ledger, data: DataFacts, at_once: AtOnce) -> dict[str, float]:
+def expected_seconds(ledger: Ledger, data: DataFacts, parallelism: Parallelism) -> dict[str, float]:
     """Wall seconds of each phase of the study; early stopping only shortens it."""
     spec = ledger.spec
-    means = [_mean_trial_seconds(ledger, cell.entry, data, at_once) for cell in cells(spec)]
+    means = [_mean_trial_seconds(ledger, cell.entry, data, parallelism) for cell in cells(spec)]
     repeats = spec.confirm.seeds * room(spec)
     busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
     return {phase: round(total, 1) for phase, total in busy.items() if phase in spec.phases}
 
 
-def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts, at_once: AtOnce) -> float:
+def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts, parallelism: Parallelism) -> float:
     """What a trial adds to the wall time, on average over the grid of speeds and the train sizes that an entry may get."""
     entry = ledger.spec.models[name]
     typical = {dimension: entry.values(dimension)[0] for dimension in entry.names()}
@@ -43,7 +43,7 @@ def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts, at_once: AtO
     for point, size in itertools.product(grid(entry), sizes):
         trial = Trial("", Cell(name), typical | point | size, 0, entry.epochs)
         costs = trial_costs(ledger, trial, data)
-        durations.append(costs["train_seconds"] / at_once.training + costs["eval_seconds"] / at_once.evaluation)
+        durations.append(costs["train_seconds"] / parallelism.training + costs["eval_seconds"] / parallelism.evaluation)
     return sum(durations) / len(durations)
 
 

@@ -147,7 +147,7 @@ def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
 
 
 def expected_seconds(run: Run) -> dict[str, float]:
-    return duration.expected_seconds(run.ledger, run.facts, cluster.at_once(run.spec))
+    return duration.expected_seconds(run.ledger, run.facts, cluster.parallelism(run.spec))
 
 
 def search(run: Run) -> bool:

@@ -118,11 +118,11 @@ class ConfirmProposals:
         self.interrupted = deque(ledger.in_phase(CONFIRM, RUNNING))
         self.wanted: deque[tuple[Trial, int]] = deque()
         self.out_of_time = self.settled = False
-        self._want()
+        self._fill()
 
     @property
     def done(self) -> bool:
-        self._want()
+        self._fill()
         return not self.interrupted and not self.wanted and (self.settled or self.out_of_time)
 
     @property
@@ -132,28 +132,24 @@ class ConfirmProposals:
     def next(self) -> Trial | None:
         if self.interrupted:
             return self.interrupted.popleft()
-        self._want()
+        self._fill()
         return self.ledger.repeat(*self.wanted.popleft()) if self.wanted else None
 
-    def _want(self) -> None:
-        """Fill `wanted` from the next look, once every trial of the one before it has ended."""
-        if self.wanted or self.out_of_time or self.settled:
+    def _fill(self) -> None:
+        """Fill `wanted` with what the next look lacks, once every trial of the one before it has ended."""
+        if self.wanted or self.settled or self.out_of_time:
             return
         recorded = {(trial.candidate, trial.seed) for trial in self.ledger.in_phase(CONFIRM)}
         first = self.ledger.spec.seed + 1  # the search's own seed is not used again
-        hanging, looks = self.candidates, self.ledger.spec.confirm.looks
+        rivals, looks = self.candidates, self.ledger.spec.confirm.looks
         for look, seeds in enumerate(looks):
-            missing = [(c, s) for s in range(first, first + seeds) for c in hanging if (c.name, s) not in recorded]
-            if missing and look and self._too_late(len(missing)):
-                self.out_of_time = True
-                return
-            self.wanted, self.settled = deque(missing), seeds == looks[-1]
+            missing = [(c, s) for s in range(first, first + seeds) for c in rivals if (c.name, s) not in recorded]
+            self.out_of_time = bool(look and missing) and self._too_late(len(missing))
+            self.wanted = deque([] if self.out_of_time else missing)
+            self.settled = not rivals or seeds == looks[-1]
             if missing or self.settled or self.ledger.in_phase(CONFIRM, RUNNING):
                 return
-            hanging = undecided(self.ledger, self.candidates, seeds)
-            if not hanging:
-                self.settled = True
-                return
+            rivals = undecided(self.ledger, self.candidates, seeds)
 
     def _too_late(self, trials: int) -> bool:
         """Whether so many more trials would end after the deadline."""

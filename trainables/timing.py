@@ -11,9 +11,9 @@ import torch
 
 from trainables import device as hardware
 
-MIN_GAIN = 1.05  # of throughput over the best so far, for which larger batches are worth trying
 LONGEST_CALL, LONGEST_MISS = 1.0, 0.25  # seconds, after which no larger batch is tried; of a size that gained nothing
 NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
+MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 
 
 @dataclass(frozen=True)

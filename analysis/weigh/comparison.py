@@ -22,7 +22,7 @@ from analysis.weigh.statistics import (
     wilson_interval,
 )
 from analysis.weigh.tradeoff import most_accurate
-from record.contents import read_predictions
+from record.contents import read_right
 from record.crossed import examples_needed, seeds_needed
 from record.looks import Looks, planned
 from record.tasks import Terms
@@ -38,15 +38,11 @@ def answers_right(study: Study) -> dict[tuple[str, ...], Bools]:
     """
     right = {}
     for name, folder in study.folders.items():
-        labels = read_predictions(folder.labels)
         runs = confirm_runs(study)
         runs = runs[runs["study"] == name] if "study" in runs else runs
         for candidate, own in runs.groupby("candidate", sort=False):
-            predicted = [read_predictions(folder.predictions(trial)) for trial in own["trial"]]
-            if labels is None or any(p is None or p.shape != labels.shape for p in predicted):
-                continue
-            key = (*([name] if "study" in runs else []), str(candidate))
-            right[key] = np.stack([p == labels for p in predicted if p is not None])
+            if (own_right := read_right(folder, own["trial"].tolist())) is not None:
+                right[(*([name] if "study" in runs else []), str(candidate))] = own_right
     return right
 
 

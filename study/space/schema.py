@@ -150,16 +150,12 @@ class Confirm(Strict):
 
     @model_validator(mode="after")
     def _seeds_can_be_added(self) -> Confirm:
-        wrong = {
-            ("most",): (
-                "needs until: decided; without it, `seeds` says how many",
-                self.most is not None,
-                not self.until,
-            ),
-            ("until",): ("needs 2 seeds or more to begin with", self.until, self.seeds < 2),
-        }
-        problems = [Problem(where, message) for where, (message, *applies) in wrong.items() if all(applies)]
-        if self.most is not None and self.most < self.seeds:
+        problems = []
+        if self.until and self.seeds < 2:
+            problems.append(Problem(("until",), "needs 2 seeds or more to begin with"))
+        if self.most is not None and not self.until:
+            problems.append(Problem(("most",), "needs until: decided; without it, `seeds` says how many"))
+        elif self.most is not None and self.most < self.seeds:
             problems.append(Problem(("most",), f"must not be below seeds, {self.seeds}, got {self.most}"))
         refuse(problems)
         return self

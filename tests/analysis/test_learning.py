@@ -168,13 +168,13 @@ def test_chance_is_a_line_in_the_pictures_of_accuracy(tmp_path: Path, baseline: 
         assert lines == [shape["y0"] for shape in shapes] == [baseline] * is_drawn
         assert label in html.drawn(picture).caption
     # Trainings begin near chance, so their curves reach down to it: 0.3 to 0.85.
-    assert [level.is_drawn for level in made["learning_curves"].levels] == [True]
+    assert [line.is_drawn for line in made["learning_curves"].baselines] == [True]
 
 
 def test_splits_of_different_composition_have_a_line_each(tmp_path: Path) -> None:
     facts = data() | {"baseline": {"validation": 0.5, "test": 0.6}}
     study = study_of(tmp_path, confirmed("vit-000", [0.7, 0.9], 100.0), facts)
-    assert [level.label.partition(" of ")[0] for level in pictures(study, weigh(study))[0].levels] == [
+    assert [line.label.partition(" of ")[0] for line in pictures(study, weigh(study))[0].baselines] == [
         "validation accuracy",
         "test accuracy",
     ]

@@ -170,6 +170,9 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
     assert all(word in message for word in words)
 
 
+PRETRAINED = ["--space", "tome_tradeoff", "--data", "digits", "--set", "models.vit_tome.train_size=9", "--weights"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -192,16 +195,7 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "digits_compare", "--data", "~nobody-here/x"], ["neither a data set nor a folder"]),
         (["--space", "cifar_small", "--data-dir", "x" * 300], ["File name too long", "name another"]),
         (
-            [
-                "--space",
-                "tome_tradeoff",
-                "--data",
-                "digits",
-                "--set",
-                "models.vit_tome.train_size=9",
-                "--weights",
-                "x" * 300,
-            ],
+            [*PRETRAINED, "x" * 300],
             ["does not exist", "timm"],
         ),
         (["--space", "cifar_small", "--data-dir", "a/b/c"], ["CIFAR-10 is not in a/b/c"]),
@@ -213,16 +207,7 @@ def test_a_cluster_or_ledger_that_cannot_be_gets_one_line(
         (["--space", "digits_compare", "--weights", "x.pt"], ["--weights", "no model"]),
         (["--space", "digits_compare", "--weights", "timm"], ["--weights timm", "no model"]),
         (
-            [
-                "--space",
-                "tome_tradeoff",
-                "--data",
-                "digits",
-                "--set",
-                "models.vit_tome.train_size=9",
-                "--weights",
-                "tim",
-            ],
+            [*PRETRAINED, "tim"],
             ["tim does not exist", "none", "timm", "FILE"],
         ),
         (["--space", "digits_compare", "--set", "all_models.train_size=5000"], ["5000", "1150"]),

@@ -45,13 +45,13 @@ def test_the_expected_duration_follows_from_the_timings(tmp_path: Path) -> None:
             ledger.add_timing(timed)
         # Per trial, 2 epochs. resnet18: 2 or 6 steps, 4 on average, and 1 s of evaluation: 2 x (4 x 0.5 + 1) = 6 s.
         # scratch_vit: 2 steps of 1 or 2 s, and 2 or 4 s of evaluation: 2 x (3 + 3) = 12 s, in two cells.
-        assert duration.expected_seconds(ledger, DATA, duration.AtOnce(4.0, 0.5)) == {
+        assert duration.expected_seconds(ledger, DATA, duration.Parallelism(4.0, 0.5)) == {
             # resnet18: 4 s of training and 2 s of evaluation, scratch_vit: 6 s and 6 s.
             "search": 4 * (4 / 4 + 2 / 0.5 + 2 * (6 / 4 + 6 / 0.5)),
             "confirm": (6 / 4 + 6 / 0.5) * 3 * 2,
         }
         ledger.spec = ledger.spec.model_copy(update={"phases": ["profile", "search"]})
-        assert duration.expected_seconds(ledger, DATA, duration.AtOnce(1.0, 1.0)) == {"search": 120}
+        assert duration.expected_seconds(ledger, DATA, duration.Parallelism(1.0, 1.0)) == {"search": 120}
 
 
 def test_durations_are_written_in_hours_minutes_and_seconds() -> None:
@@ -66,9 +66,9 @@ def test_durations_are_written_in_hours_minutes_and_seconds() -> None:
 
 def test_a_study_that_was_not_timed_has_no_expected_duration(tmp_path: Path) -> None:
     with Ledger(tmp_path, resolve(SPACE, "test")) as ledger, pytest.raises(KeyError):
-        duration.expected_seconds(ledger, DATA, duration.AtOnce(1.0, 1.0))
+        duration.expected_seconds(ledger, DATA, duration.Parallelism(1.0, 1.0))
 
 
 def test_processors_without_gpus_train_as_many_trials_at_once_as_fit() -> None:
     spec = resolve(SPACE | {"all_models": {"resources": {"cpus": 1}}}, "test")
-    assert cluster.at_once(spec) == (processors.usable(), 1.0)  # a whole node's evaluation, shared out among them
+    assert cluster.parallelism(spec) == (processors.usable(), 1.0)  # a whole node's evaluation, shared out among them

@@ -56,6 +56,13 @@ def shape(data: Data) -> dict[str, int]:
     return {**model_options(data), "source_tokens": source, "target_tokens": target}
 
 
+def bleu(translations: Sequence[str], pairs: Pairs) -> tuple[float, str]:
+    """(score, 0 to 100, and signature) of sacreBLEU, of plain cased sentences against the split's one reference each."""
+    metric = BLEU()
+    score = metric.corpus_score(list(translations), [list(pairs.target_text)]).score
+    return score, str(metric.get_signature())
+
+
 def describe(data: Data, test: Pairs) -> dict[str, object]:
     """What environment.json says about the data besides their sizes. `baseline`: BLEU of the source sentences as they
     are, against the references."""
@@ -63,8 +70,7 @@ def describe(data: Data, test: Pairs) -> dict[str, object]:
         "languages": [data.source_vocabulary.language, data.target_vocabulary.language],
         **shape(data),
         "baseline": {
-            name: BLEU().corpus_score(list(split.source_text), [list(split.target_text)]).score
-            for name, split in (("validation", data.validation), ("test", test))
+            name: bleu(split.source_text, split)[0] for name, split in (("validation", data.validation), ("test", test))
         },
     }
 

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from sacrebleu.metrics import BLEU
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,7 +30,7 @@ from trainables.task import Figures, Settings
 from trainables.training import check_finite, hash_seed
 from trainables.translation.batching import Batch, buckets, collate, fixed_size
 from trainables.translation.config import Config
-from trainables.translation.data import Data, check_train_size, model_options
+from trainables.translation.data import Data, bleu, check_train_size, model_options
 from trainables.translation.formulas import learning_rate, smoothed_entropy
 from trainables.translation.step_log import StepLog
 
@@ -186,19 +185,18 @@ class Loop:
 
     @torch.inference_mode()
     def evaluate(self, pairs: Pairs) -> Evaluation:
-        """Loss and greedy or beam-search translations. BLEU is sacreBLEU's, of plain cased sentences."""
+        """Loss and greedy or beam-search translations."""
         self.model.eval()
         batches = buckets(pairs, np.arange(len(pairs)), EVAL_TOKENS, np.random.default_rng(0))
         loss = sum(self.loss(collate(pairs, batch, 0, self.device), 0.0) for batch in batches)
         translations = self.translate(pairs)
-        metric = BLEU()
-        score = metric.corpus_score(translations, [list(pairs.target_text)]).score
+        score, signature = bleu(translations, pairs)
         exact = sum(one == other for one, other in zip(translations, pairs.target_text, strict=True))
         return Evaluation(
             float(loss) / int((pairs.target.lengths + 1).sum()),
             score,
             exact / len(pairs),
-            str(metric.get_signature()),
+            signature,
             translations,
         )
 

@@ -10,8 +10,8 @@ from analysis.tell.pictures.style import (
     Axis,
     Picture,
     Style,
-    levels,
-    levels_caption,
+    baseline_lines,
+    baselines_caption,
     model_labels,
     quality_axis,
     styles,
@@ -48,14 +48,14 @@ def learning_curves(study: Study, curves: pd.DataFrame) -> LearningCurves:
         for (line, label, trial), rows in curves.groupby(["line", labels.rename("label"), "trial"], sort=False)
     ]
     quality = terms(study).validation
-    baselines = levels(study, [quality], curves["accuracy"])
+    lines = baseline_lines(study, [quality], curves["accuracy"])
     return LearningCurves(
         caption=(
             "Bold: each model's best candidate, one line per training; a single line was chosen by its own accuracy: "
-            f"{UNCONFIRMED}. Faint: up to 20 other trials per model." + levels_caption(baselines)
+            f"{UNCONFIRMED}. Faint: up to 20 other trials per model." + baselines_caption(lines)
         ),
         x=Axis("epoch"),
         y=quality_axis(quality),
-        levels=baselines,
+        baselines=lines,
         curves=sorted(trials, key=lambda curve: (curve.is_best, order[curve.model])),
     )

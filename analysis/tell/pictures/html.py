@@ -83,9 +83,9 @@ def figure(picture: StudyPicture) -> "Figure":
             _token_merging(result, picture)
         case SettingImportance():
             _setting_importance(result, picture)
-    for level in picture.levels:
-        if level.is_drawn:
-            result.add_hline(level.value, line={"color": "#888888", "dash": "dash", "width": 1}, name=level.label)
+    for line in picture.baselines:
+        if line.is_drawn:
+            result.add_hline(line.value, line={"color": "#888888", "dash": "dash", "width": 1}, name=line.label)
     result.update_xaxes(_axis(picture.x))
     result.update_layout(yaxis=_axis(picture.y))
     result.layout.template = None  # Plotly's theme would be repeated in each figure and fight the page's colours

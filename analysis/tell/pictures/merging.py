@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.read.candidates import terms
 from analysis.read.study_folder import Study
-from analysis.tell.pictures.style import Axis, Picture, Style, levels, levels_caption, quality_axis, styles
+from analysis.tell.pictures.style import Axis, Picture, Style, baseline_lines, baselines_caption, quality_axis, styles
 
 MAX_POINTS = 300  # trials of one model that are drawn
 MAX_MARKED = 50  # trials of one model whose speeds are marked, not only joined by a line
@@ -36,16 +36,16 @@ class TokenMerging(Picture):
 def token_merging(study: Study, curve: pd.DataFrame) -> TokenMerging:
     """`curve`: from weigh.scaling.merging_curve."""
     by_model, quality = styles(study), terms(study).validation
-    baselines = levels(study, [quality], curve["accuracy"])
+    lines = baseline_lines(study, [quality], curve["accuracy"])
     return TokenMerging(
         caption=(
             "Filled marks, left axis: accuracy of each trial (learning rate and other settings differ, too). Open marks, "
             "right axis: speed."
         )
-        + levels_caption(baselines),
+        + baselines_caption(lines),
         x=Axis("share of tokens merged (tome_ratio)"),
         y=quality_axis(quality),
-        levels=baselines,
+        baselines=lines,
         right=Axis(_speed_label(curve)),
         curves=[
             MergingCurve(str(model), by_model[str(model)], rows.iloc[:: len(rows) // MAX_POINTS + 1])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis as MatplotlibAxis
 
 
-LEVEL_LINE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.0}
+BASELINE_STYLE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.0}
 
 
 def write_figures(study: Study, folder: Path) -> list[Path]:
@@ -61,9 +61,9 @@ def draw(picture: StudyPicture, axes: "Axes") -> None:
             _token_merging(axes, picture)
         case SettingImportance():
             _setting_importance(axes, picture)
-    for level in picture.levels:
-        if level.is_drawn and axes.axison:
-            axes.axhline(level.value, **LEVEL_LINE)
+    for line in picture.baselines:
+        if line.is_drawn and axes.axison:
+            axes.axhline(line.value, **BASELINE_STYLE)
     axes.set_title("\n".join(line for text in subtitle for line in textwrap.wrap(text, 110)), fontsize=9)
     _label(axes.xaxis, picture.x)
     _label(axes.yaxis, picture.y)
@@ -105,8 +105,10 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
     if "hollow" in picture.key:
         axes.plot([], [], "o", color="0.4", markerfacecolor="none", label=textwrap.fill(picture.key["hollow"], 32))
     axes.plot([], [], ":", color="0.35", label=picture.key["front"])
-    for level in picture.levels:
-        axes.plot([], [], label=textwrap.fill(level.label, 32), **(LEVEL_LINE if level.is_drawn else {"linestyle": ""}))
+    for line in picture.baselines:
+        axes.plot(
+            [], [], label=textwrap.fill(line.label, 32), **(BASELINE_STYLE if line.is_drawn else {"linestyle": ""})
+        )
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
 
 

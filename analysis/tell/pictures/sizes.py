@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, terms
 from analysis.read.study_folder import Study
-from analysis.tell.pictures.style import Axis, Picture, Style, levels, levels_caption, quality_axis, styles
+from analysis.tell.pictures.style import Axis, Picture, Style, baseline_lines, baselines_caption, quality_axis, styles
 from analysis.weigh.scaling import SizeScaling
 
 
@@ -46,12 +46,12 @@ def data_scaling(study: Study, models: Sequence[SizeScaling]) -> DataScaling:
             " Line and band: power law of the error with the 95 % interval of one more training. Dotted with open marks:"
             " EXTRAPOLATION beyond the data, from no gain at all to the power law going on; no measurement supports it."
         )
-    baselines = levels(study, [words.validation], [a for model in models for a in model.points["accuracy"]])
+    lines = baseline_lines(study, [words.validation], [a for model in models for a in model.points["accuracy"]])
     return DataScaling(
-        caption=caption + levels_caption(baselines),
+        caption=caption + baselines_caption(lines),
         x=Axis(f"training {words.training_examples}", log=True),
         y=quality_axis(words.validation),
-        levels=baselines,
+        baselines=lines,
         curves=[_curve(model, by_model[model.model]) for model in models],
         examples=words.training_examples,
     )

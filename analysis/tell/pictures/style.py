@@ -39,7 +39,7 @@ class Axis:
         return f"{self.label} (log scale)" if self.log else self.label
 
 
-class Level(NamedTuple):
+class BaselineLine(NamedTuple):
     """A quality that is reached without having learnt anything, drawn as a line across the picture.
 
     Far below everything else it would press the rest of the picture into a strip: then it is only named.
@@ -59,7 +59,7 @@ class Picture:
     caption: str
     x: Axis
     y: Axis
-    levels: list[Level] = field(default_factory=list, kw_only=True)
+    baselines: list[BaselineLine] = field(default_factory=list, kw_only=True)
 
 
 def styles(study: Study) -> dict[str, Style]:
@@ -80,14 +80,14 @@ def quality_axis(column: str) -> Axis:
     return Axis(figure.label, is_share=figure.unit == "share")
 
 
-def levels(study: Study, qualities: Sequence[str], shown: Iterable[float]) -> list[Level]:
+def baseline_lines(study: Study, qualities: Sequence[str], shown: Iterable[float]) -> list[BaselineLine]:
     """The baselines of these columns, equal ones once; `shown`: the picture's values, which decide what is drawn."""
     words = terms(study)
     known = [
         (column, value)
         for column in qualities
         for name in study.names
-        if (value := baseline(study, name, column)) == value
+        if not math.isnan(value := baseline(study, name, column))
     ]
     by_text = {words.show(value): (column, value) for column, value in reversed(known)}
     values = [value for value in shown if not math.isnan(value)]
@@ -97,10 +97,10 @@ def levels(study: Study, qualities: Sequence[str], shown: Iterable[float]) -> li
         spread = max(values) - min(values) if values else math.nan
         is_drawn = spread == 0 or min(values, default=math.nan) - value <= 2 * spread
         where = "" if is_drawn else ", below the axis"
-        result.append(Level(f"{what}{words.baseline}: {text}{where}", value, is_drawn))
+        result.append(BaselineLine(f"{what}{words.baseline}: {text}{where}", value, is_drawn))
     return result
 
 
-def levels_caption(levels: Sequence[Level]) -> str:
-    """A sentence for each level, which a caption ends with."""
-    return "".join(f" {'Dashed: ' if level.is_drawn else ''}{level.label}." for level in levels)
+def baselines_caption(lines: Sequence[BaselineLine]) -> str:
+    """A sentence for each line, which a caption ends with."""
+    return "".join(f" {'Dashed: ' if line.is_drawn else ''}{line.label}." for line in lines)

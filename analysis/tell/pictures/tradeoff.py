@@ -13,8 +13,8 @@ from analysis.tell.pictures.style import (
     Axis,
     Picture,
     Style,
-    levels,
-    levels_caption,
+    baseline_lines,
+    baselines_caption,
     model_labels,
     quality_axis,
     styles,
@@ -88,13 +88,13 @@ def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
         *_marks(study, repeated, words.tested, measures, deciding=decides == words.tested),
     ]
     qualities = [words.validation, words.tested] if len(repeated) else [words.validation]
-    baselines = levels(study, qualities, [a for each in marks for a in each.points["accuracy"]])
+    lines = baseline_lines(study, qualities, [a for each in marks for a in each.points["accuracy"]])
     key = _key(marks, is_confirmed=bool(len(repeated)), on_test=decides == words.tested)
     return AccuracyVsSpeed(
-        caption=_caption(len(shown), len(search), key) + levels_caption(baselines),
+        caption=_caption(len(shown), len(search), key) + baselines_caption(lines),
         x=Axis(measures[0].label if measures else "", log=True),
         y=Axis(words.label, words.is_share) if len(repeated) else quality_axis(words.validation),
-        levels=baselines,
+        baselines=lines,
         marks=marks,
         measures=measures,
         front=_front([m.points for m in marks if m.deciding], measures[0]) if measures else pd.DataFrame(),
