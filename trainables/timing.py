@@ -85,7 +85,7 @@ def best_throughput(
     best_size, best_seconds, misses = sizes[0], first.median, 0
     for size in sizes[1:]:
         try:
-            seconds = measure(call(size), device, repeats=5, seconds=0.5, attempts=1).median
+            seconds = measure(call(size), device, repeats=3, seconds=0.25, attempts=1).median
         except torch.OutOfMemoryError:
             break
         misses += 1

@@ -21,7 +21,7 @@ from trainables.image_classification.loop import Loop
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
-INFERENCE_BATCHES = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
+INFERENCE_BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 
 
 def profile(

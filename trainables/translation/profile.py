@@ -24,7 +24,7 @@ from trainables.translation.config import Config
 from trainables.translation.data import Data
 from trainables.translation.loop import Loop
 
-DECODING_BATCHES = (1, 16, 64, 256, 512, 1024, 2048, 4096)  # sentences decoded at once
+DECODING_BATCHES = (1, 4, 16, 64, 256, 1024, 4096)  # sentences decoded at once
 
 
 def profile(
