@@ -27,7 +27,7 @@ checkpoint_seconds: 0
 early_stopping: {grace_epochs: 2, reduction_factor: 2}
 all_models:
   epochs: 6
-  train_size: 600
+  train_size: 320
   batch_size: 16
   image_size: 16
   flip: false

@@ -69,7 +69,7 @@ def test_a_row_that_comes_twice_counts_once(tmp_path: Path, spec: StudySpec) -> 
 
 def test_a_driver_that_dies_at_any_write_decides_as_if_it_had_not(tmp_path: Path, spec: StudySpec) -> None:
     """A process dies instead of its n-th commit; a new driver goes on. For every n."""
-    spec = spec.model_copy(update={"trials": 4})
+    spec = spec.model_copy(update={"trials": 3})
     with Ledger(tmp_path, spec) as ledger:
         expected = run_alone(ledger)
     for kill_at in itertools.count(1):
