@@ -11,7 +11,8 @@ import torch
 
 from trainables import device as hardware
 
-LONGEST_CALL, LONGEST_MISS = 1.0, 0.25  # seconds, after which no larger batch is tried; of a size that gained nothing
+LONGEST_CALL = 1.0  # seconds, after which no larger batch is tried
+SURE_CALL = 0.04  # seconds, at which a batch that gained nothing was not just disturbed: none larger is tried
 NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
 MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 
@@ -78,7 +79,7 @@ def best_throughput(
     batches with nearly the same throughput (MIN_GAIN) the smaller one.
 
     call: a batch size -> the call that processes such a batch. The search ends when two sizes in a row gain nothing (one
-    alone may have been disturbed), memory runs out (raised only for the first size) or
+    alone may have been disturbed, if its calls are short), memory runs out (raised only for the first size) or
     calls take so long that larger batches would take too long. So the last of `sizes` is reached only where it pays.
     """
     first = measure(call(sizes[0]), device)
@@ -88,10 +89,11 @@ def best_throughput(
             seconds = measure(call(size), device, repeats=3, seconds=0.25, attempts=1).median
         except torch.OutOfMemoryError:
             break
+        expected = size * best_seconds / best_size
         misses += 1
-        if (size / seconds) / (best_size / best_seconds) >= MIN_GAIN:
+        if expected / seconds >= MIN_GAIN:
             best_size, best_seconds, misses = size, seconds, 0
-        if misses == 2 or seconds > (LONGEST_MISS if misses else LONGEST_CALL):
+        if misses == 2 or (misses and expected > SURE_CALL) or seconds > LONGEST_CALL:
             break
     return Throughput(
         first, first if best_size == sizes[0] else measure(call(best_size), device, seconds=1.0), best_size
