@@ -14,6 +14,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+COMMAND = Path(sys.executable).with_name("vision-study")
+SCRIPT = (sys.executable, str(ROOT / "run_study.py"))
+INSTALLED = (str(COMMAND), "run") if COMMAND.exists() else SCRIPT
 
 TINY = """
 description: two tiny models on digits
@@ -74,11 +77,18 @@ def one_error(result: subprocess.CompletedProcess[str]) -> str:
 def run_study() -> Program:
     """Start run_study.py with these arguments in a folder, as a user would; output is captured."""
 
-    def run(*arguments: object, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "run_study.py"), *map(str, arguments)]
+    def run(
+        *arguments: object, cwd: Path, timeout: float = 300, command: tuple[str, ...] = SCRIPT
+    ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "120"}
         return subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            [*command, *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            check=False,
         )
 
     return run
@@ -86,14 +96,23 @@ def run_study() -> Program:
 
 @pytest.fixture(scope="session")
 def tiny_study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished study of scratch_vit and vit_tome on digits: all three phases, two seeds confirmed."""
+    """The folder of a finished study of scratch_vit and vit_tome on digits: all three phases, two seeds confirmed.
+
+    It ran beside packages of the user's that are named like ours and end every program that imports them; with the
+    installed command, if there is one.
+    """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny-study"
     with FileLock(f"{folder}.lock"):  # the processes that share the tests share it, too
         if not folder.exists():
             folder.mkdir()
             (folder / "tiny.yaml").write_text(TINY)
-            result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, cwd=folder)
+            for name in ("record", "models", "trainables", "study", "analysis"):
+                (folder / name).mkdir()
+                (folder / name / "__init__.py").write_text(
+                    "raise SystemExit('the user\\'s own package was imported')\n"
+                )
+            result = run_study("--space", "tiny.yaml", *TINY_OPTIONS, cwd=folder, command=INSTALLED)
             assert result.returncode == 0, result.stdout + result.stderr
     return folder / "results" / "tiny"
 

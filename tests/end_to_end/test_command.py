@@ -1,17 +1,13 @@
-"""The installed command, from a folder that is not the project's and holds packages of the user's with our names."""
+"""The installed command, from folders that are not the project's."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
-
-COMMAND = Path(sys.executable).with_name("vision-study")
-SEARCH_ONLY = ("--set", "phases=[search]", "--set", "objectives=[val_accuracy]", "--trials", "1")
+from conftest import COMMAND
 
 pytestmark = pytest.mark.skipif(not COMMAND.exists(), reason="vision-study is not installed in this environment")
 
@@ -22,23 +18,13 @@ def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, env=environment, check=False)
 
 
-@pytest.fixture
-def folder_of_the_user(tmp_path: Path) -> Path:
-    """Packages named like ours that end every program that imports them."""
-    for name in ("record", "models", "trainables", "study", "analysis"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the user\\'s own package was imported')\n")
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    return tmp_path
-
-
-def test_the_users_own_packages_are_not_imported(folder_of_the_user: Path) -> None:
-    """Neither by the command nor by Ray's workers; then the other verbs read the study."""
-    ran = call("run", "--space", "tiny.yaml", *SEARCH_ONLY, cwd=folder_of_the_user)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    listed = call("list", "--format", "csv", cwd=folder_of_the_user)
+def test_the_users_own_packages_are_not_imported(tiny_study: Path) -> None:
+    """Neither by the command and Ray's workers, which ran the study, nor by the verbs that read it."""
+    folder = tiny_study.parents[1]
+    assert (folder / "models" / "__init__.py").exists()
+    listed = call("list", "--format", "csv", cwd=folder)
     assert listed.returncode == 0 and listed.stdout.splitlines()[1].startswith("tiny,"), listed.stdout + listed.stderr
-    table = call("table", "results/tiny", cwd=folder_of_the_user)
+    table = call("table", "results/tiny", cwd=folder)
     assert table.returncode == 0 and "vit_tome" in table.stdout, table.stderr
 
 

@@ -62,6 +62,12 @@ def wait_for_epochs(process: subprocess.Popen[str], folder: Path, epochs: int) -
         time.sleep(0.05)
 
 
+def kill_when_it_has_done(process: subprocess.Popen[str], folder: Path, epochs: int) -> None:
+    wait_for_epochs(process, folder, epochs)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def check_resumed(before: pd.DataFrame, after: pd.DataFrame, epochs: pd.DataFrame) -> None:
     """Every finished trial kept once, the number of trials exact, no epoch missing or twice, decisions consistent."""
     assert Counter(after.cell) == {"scratch_vit": 3, "vit": 3}
@@ -77,14 +83,12 @@ def check_resumed(before: pd.DataFrame, after: pd.DataFrame, epochs: pd.DataFram
         assert (cell.state == "complete").any()
 
 
-@pytest.mark.parametrize("attempt", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(5))
 def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path, run_study: Program, attempt: int) -> None:
     (tmp_path / "long.yaml").write_text(LONG)
     folder = tmp_path / "results" / "long"
-    process = start(tmp_path, "--space", "long.yaml")
-    wait_for_epochs(process, folder, random.Random().randint(1, 24))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill_when_it_has_done(start(tmp_path, "--space", "long.yaml"), folder, random.Random().randint(1, 24))
     before = pd.read_csv(folder / "trials.csv") if (folder / "trials.csv").exists() else pd.DataFrame(columns=["state"])
     had = recorded_epochs(folder)
     result = run_study("--name", "long", "--resume", cwd=tmp_path)
@@ -94,7 +98,7 @@ def test_a_study_that_is_killed_continues_where_it_was(tmp_path: Path, run_study
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_ctrl_c_records_everything_says_how_to_go_on_and_the_lock_keeps_a_second_run_out(
+def test_ctrl_c_records_everything_and_says_how_to_go_on_the_lock_keeps_a_second_run_out_and_a_kill_loses_nothing(
     tmp_path: Path, run_study: Program, end: signal.Signals
 ) -> None:
     (tmp_path / "long.yaml").write_text(LONG.replace("checkpoint_seconds: 0", "checkpoint_seconds: 3600"))
@@ -114,6 +118,7 @@ def test_ctrl_c_records_everything_says_how_to_go_on_and_the_lock_keeps_a_second
     for trial in running.itertuples():  # saved at the stop, although the next checkpoint was an hour away
         if trial.epochs:
             assert (folder / "checkpoints" / f"{trial.trial}.pt").exists()
+    kill_when_it_has_done(start(tmp_path, "--name", "long", "--resume"), folder, recorded_epochs(folder) + 3)
     result = run_study("--name", "long", "--resume", cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     check_resumed(before, pd.read_csv(folder / "trials.csv"), pd.read_csv(folder / "epochs.csv"))

@@ -42,7 +42,7 @@ class Axis:
 class BaselineLine(NamedTuple):
     """A quality that is reached without having learnt anything, drawn as a line across the picture.
 
-    Far below everything else it would press the rest of the picture into a strip: then it is only named.
+    Where it would press everything else into the upper half of the picture, it is only named.
     """
 
     label: str
@@ -95,7 +95,7 @@ def baseline_lines(study: Study, qualities: Sequence[str], shown: Iterable[float
     for text, (column, value) in reversed(by_text.items()):
         what = f"{figures.BY_NAME[column].label} of " if len(by_text) > 1 else ""
         spread = max(values) - min(values) if values else math.nan
-        is_drawn = spread == 0 or min(values, default=math.nan) - value <= 2 * spread
+        is_drawn = spread == 0 or min(values, default=math.nan) - value <= spread
         where = "" if is_drawn else ", below the axis"
         result.append(BaselineLine(f"{what}{words.baseline}: {text}{where}", value, is_drawn))
     return result
