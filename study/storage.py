@@ -15,13 +15,14 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from record.errors import UserError
 from record.folder import StudyFolder
 from study.address import masked
 
 PATIENCE_SECONDS = 60.0
+CREATION_PAUSES = (0.1, 0.3, 1.0)  # seconds, until other drivers have created the tables
 BUSY_SECONDS = 5.0  # SQLite's own patience with a lock, in which it does not hear Ctrl-C
 LASTING_STATES = ("28", "53100")  # SQLSTATE: a wrong password, a full disk
 
@@ -94,8 +95,19 @@ def will_pass(error: BaseException | None) -> bool:
 def open_storage(folder: StudyFolder, url: str | None) -> Storage:
     """The Optuna storage of a study folder, or the one at `url`."""
     with opening(folder, url):
-        address, arguments = _arguments(folder, url)
-        return Storage(address, arguments)
+        return _created(*_arguments(folder, url))
+
+
+def _created(address: str, arguments: dict[str, Any]) -> Storage:
+    """The storage with its tables, which another driver may be creating at this moment: then they are there next time."""
+    for pause in CREATION_PAUSES:
+        try:
+            return Storage(address, arguments)
+        except (IntegrityError, ProgrammingError, OperationalError) as error:
+            if isinstance(error, OperationalError) and "already exists" not in str(error.orig):
+                raise
+        time.sleep(pause)
+    return Storage(address, arguments)
 
 
 def check_storage(folder: StudyFolder, url: str | None) -> None:

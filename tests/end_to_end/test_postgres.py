@@ -26,6 +26,7 @@ from study.ledger import Ledger
 from study.proposals import build_sampler
 from study.space.reading import resolve
 from study.space.typed import typed
+from tests.study.test_storage import open_together
 
 pytestmark = pytest.mark.slow
 
@@ -86,16 +87,15 @@ def _free_port() -> int:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     if found is None:
         pytest.skip("PostgreSQL's initdb is not installed")
-    for folder in (tmp_path, *tmp_path.parents):  # the server's user must reach its own
-        if Path(tempfile.gettempdir()) in folder.parents:
-            folder.chmod(folder.stat().st_mode | 0o055)
-    server = Server(Path(found).parent, tmp_path / "server")
-    yield server
-    server.control("stop", "-m", "immediate")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the server's user must reach its own
+        server = Server(Path(found).parent, Path(folder) / "server")
+        yield server
+        server.control("stop", "-m", "immediate")
 
 
 def test_a_ledger_survives_the_restart_of_its_database(tmp_path: Path, server: Server) -> None:
@@ -122,6 +122,14 @@ def rows_in(server: Server) -> int:
             return 0
         query = "SELECT COUNT(*) FROM trial_user_attributes WHERE key LIKE 'epoch\\_%'"
         return int(connection.execute(query).fetchone()[0])  # type: ignore[index]
+
+
+def test_drivers_may_create_the_tables_at_the_same_time(tmp_path: Path, server: Server) -> None:
+    address = server.url.replace("+psycopg", "")
+    for name in ("first", "second", "third"):
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        assert open_together(tmp_path, server.url.replace("/postgres", f"/{name}")) == [0] * 6
 
 
 @pytest.mark.timeout(900)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -50,6 +51,30 @@ def test_any_folder_name_holds_its_own_ledger(tmp_path: Path, spec: StudySpec, n
     assert [path.name for path in folder.iterdir()] == ["study.db"] and list(tmp_path.iterdir()) == [folder]
     with Ledger(folder, spec) as ledger:
         assert [len(trial.rows) for trial in ledger.trials.values()] == [1]
+
+
+def open_together(folder: Path, url: str, processes: int = 6) -> list[int]:
+    """The exit statuses of processes that open the ledger at `url` at the same moment, which no one has opened before."""
+    waiting, go = os.pipe()
+    children = []
+    for _ in range(processes):
+        if (child := os.fork()) == 0:
+            os.close(go)
+            os.read(waiting, 1)  # until the other end is closed
+            try:
+                storage.open_storage(StudyFolder(folder), url)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+    os.close(go)
+    os.close(waiting)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_drivers_may_create_the_same_database_at_the_same_time(tmp_path: Path, attempt: int) -> None:
+    assert open_together(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}") == [0] * 6
 
 
 def test_a_reader_that_keeps_the_database_open_stops_nobody(tmp_path: Path, spec: StudySpec) -> None:
