@@ -1,4 +1,4 @@
-"""CIFAR-10 in each of its published forms: batches, archive, Parquet."""
+"""CIFAR-10 and CIFAR-100 in each of their published forms: batches, archive, Parquet."""
 
 from __future__ import annotations
 
@@ -106,6 +106,40 @@ def test_cifar10_without_a_network_names_the_alternatives(
     assert_refused("could not be downloaded.*cifar-10-python.tar.gz.*--data-dir.*--data digits", "cifar10", tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().err == ""
+
+
+def write_cifar100(folder: Path, labels: list[int]) -> None:
+    """Images of class c have the colour (c, 0, 255); the coarse label is another one."""
+    folder.mkdir(parents=True)
+    planes = np.zeros((len(labels), 3, 1024), np.uint8)
+    planes[:, 0], planes[:, 2] = np.array(labels)[:, None], 255
+    batch = {"data": planes.reshape(-1, 3072), "fine_labels": labels, "coarse_labels": [0] * len(labels)}
+    for name in ("train", "test"):
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=2))
+
+
+def test_cifar100_has_its_fine_classes_from_batches_and_archive(tmp_path: Path) -> None:
+    write_cifar100(tmp_path / "cifar-100-python", [3, 99, 0])
+    home = tmp_path / "home"
+    home.mkdir()
+    with tarfile.open(home / "cifar-100-python.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "cifar-100-python", arcname="cifar-100-python")
+    for name, data_dir in (("cifar100", tmp_path), (str(tmp_path), Path()), ("cifar100", home)):
+        loaded = load_images(name, data_dir)
+        assert loaded.name == "cifar100" and len(loaded.classes) == 100
+        assert [loaded.classes[label] for label in loaded.train.labels] == ["bear", "worm", "apple"]
+        assert loaded.test.images[1, 5, 7].tolist() == [99, 0, 255]
+
+
+def test_cifar100_refuses_the_batches_of_cifar10_and_code(tmp_path: Path) -> None:
+    write_cifar100(tmp_path / "cifar-100-python", [3, 100])
+    assert_refused("labels are not all from 0 to 99", "cifar100", tmp_path)
+    attack = Attack(tmp_path / "executed")
+    (tmp_path / "cifar-100-python" / "train").write_bytes(pickle.dumps({"data": attack, "fine_labels": []}))
+    assert_refused("train: not a CIFAR-100 batch.*which no array needs", "cifar100", tmp_path)
+    (tmp_path / "cifar-100-python" / "train").write_bytes(pickle.dumps({"data": [], "labels": []}))
+    assert_refused("train: not a CIFAR-100 batch .KeyError: 'fine_labels'", "cifar100", tmp_path)
+    assert not attack.target.exists()
 
 
 @pytest.mark.skipif(not SHARED_CIFAR10.is_dir(), reason="the shared CIFAR-10 files are not on this machine")

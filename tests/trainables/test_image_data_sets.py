@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("user_cache")  # decoded and tokenised data
 
 
 def test_every_data_set_file_is_listed() -> None:
-    assert data_sets(sets) == ["cifar10", "digits"]
+    assert data_sets(sets) == ["cifar10", "cifar100", "digits"]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_every_data_set_file_is_listed() -> None:
     [
         ("cifar-10", "did you mean 'cifar10'.*folder"),
         ("digit", "did you mean 'digits'"),
-        ("/no/such/place", "neither a data set nor a folder; valid: cifar10, digits"),
+        ("/no/such/place", "neither a data set nor a folder; valid: cifar10, cifar100, digits"),
         ("", "neither a data set"),
         (__file__, "is a file; name the folder"),
     ],

@@ -34,10 +34,11 @@ def load_images(data: str, data_dir: Path = Path("data"), image_size: int = 224,
 
 def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
     from trainables.data.images import image_folder, parquet  # pyarrow takes a third of a second to import
-    from trainables.data.images.sets import cifar10
+    from trainables.data.images.sets import cifar10, cifar100
 
-    if cifar10.location_in(folder) is not None:
-        return cifar10.load(folder, image_size, seed)
+    for cifar in (cifar10.FORMS, cifar100.FORMS):
+        if cifar.location_in(folder) is not None:
+            return cifar.load(folder, seed)
     if parquet.holds_parquet(folder):
         return parquet.read(folder, image_size, seed)
     return image_folder.read(folder, image_size, seed)

@@ -7,12 +7,10 @@ test_2016_flickr.
 
 from __future__ import annotations
 
-import tempfile
 import urllib.request
 from pathlib import Path
 
-from record.folder import missing_folders, remove_empty
-from trainables.data import DataError
+from trainables.data.download import download
 from trainables.data.text.files import find_files, read_files
 from trainables.data.text.options import TextOptions
 from trainables.data.text.text_data import TextData
@@ -20,7 +18,6 @@ from trainables.data.text.text_data import TextData
 _URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
 _TEST = "test_2016_flickr"
 _STEMS = ("train", "val", _TEST)
-_TIMEOUT_SECONDS = 10.0
 
 
 def load(data_dir: Path, options: TextOptions) -> TextData:
@@ -35,21 +32,16 @@ def load(data_dir: Path, options: TextOptions) -> TextData:
 
 
 def _download(folder: Path, languages: tuple[str, str]) -> Path:
-    """Fetch the six files; an interrupted download leaves nothing behind."""
     names = [f"{stem}.{language}.gz" for stem in _STEMS for language in languages]
-    absent = missing_folders(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="downloading-", dir=folder) as draft:
-            for name in names:
-                with urllib.request.urlopen(f"{_URL}/{name}", timeout=_TIMEOUT_SECONDS) as response:
-                    (Path(draft) / name).write_bytes(response.read())
-            for name in names:
-                (Path(draft) / name).rename(folder / name)
-    except OSError as error:  # URLError is one
-        remove_empty(absent)
-        raise DataError(
-            f"Multi30k is not in {folder} and could not be downloaded ({error}): put {names[0]}, {names[1]}, val.* and "
-            f"{_TEST}.* there, name the folder that has multi30k/ with --data-dir, or use --data reversal"
-        ) from None
+
+    def fetch(draft: Path) -> None:
+        for name in names:
+            with urllib.request.urlopen(f"{_URL}/{name}") as response:
+                (draft / name).write_bytes(response.read())
+
+    instead = (
+        f"put {names[0]}, {names[1]}, val.* and {_TEST}.* there, name the folder that has multi30k/ with --data-dir, "
+        "or use --data reversal"
+    )
+    download(folder, "Multi30k", instead, fetch)
     return folder
