@@ -11,8 +11,14 @@ import numpy as np
 
 from models.inputs.image_files import is_hidden
 from trainables.data import DataError
-from trainables.data.images import Images
+from trainables.data.images import ImageData, Images
 from trainables.data.images.decode import Decoded
+
+
+def examined(name: str, source: str, classes: Sequence[str], decoded: Decoded, where: Path) -> ImageData:
+    """The data set with the remarks on its classes and pixels. Raises DataError if all images are equal."""
+    remarks = (*in_classes(decoded.test, classes), *in_pixels(decoded, str(where)))
+    return ImageData(name, source, tuple(classes), decoded.train, decoded.test, remarks, decoded.pixel_range)
 
 
 def in_pixels(decoded: Decoded, where: str) -> tuple[str, ...]:

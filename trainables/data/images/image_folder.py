@@ -48,9 +48,7 @@ def read(folder: Path, image_size: int, seed: int) -> ImageData:
 
     def decode() -> ImageData:
         decoded = decode_splits(train.encoded, test.encoded if test else None, image_size, seed)
-        remarks = (*findings.in_classes(decoded.test, classes), *findings.in_pixels(decoded, str(folder)))
-        source = f"{name} (image folder{layout.note})"
-        return ImageData(name, source, tuple(classes), decoded.train, decoded.test, remarks, decoded.pixel_range)
+        return findings.examined(name, f"{name} (image folder{layout.note})", classes, decoded, folder)
 
     settings = {"kind": "image folder", "image_size": image_size, "seed": seed if test is None else None}
     data = cached(folder, [*train.images, *(test.images if test else [])], settings, decode)

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -70,10 +71,21 @@ def _normal(name: str) -> str:
 def hub_class_names(schema: pa.Schema, column: str) -> list[str] | None:
     """The names of integer labels, as a hub writes them into the schema."""
     try:
-        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][column]["names"]
-        return [_normal(str(name)) for name in names]
+        return _feature_names(json.loads(schema.metadata[b"huggingface"])["info"], column)
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def saved_class_names(folder: Path, column: str) -> list[str] | None:
+    """The same, as `datasets` writes them into `dataset_info.json` beside the files of a split."""
+    try:
+        return _feature_names(json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")), column)
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _feature_names(info: dict[str, Any], column: str) -> list[str]:
+    return [_normal(str(name)) for name in info["features"][column]["names"]]
 
 
 def classes_of(folder: Path, train: Rows, default_names: Sequence[str]) -> tuple[Sequence[Label], list[str]]:

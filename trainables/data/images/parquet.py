@@ -1,8 +1,9 @@
-"""Image data sets as data-set hubs publish them: Parquet files with an image column and a label column.
+"""Image data sets as data-set hubs publish them (Parquet files), or as their `datasets` library saves them (Arrow files).
 
-Files are `train*.parquet` and `test*.parquet`, in the folder or one below it (`data/`, `plain_text/`,
-`train/`). `validation*` replaces a missing test split; without either, 20 % of the training rows become the test
-split. The image column is binary or a struct {bytes, path}; the label column is read by labels.py.
+Parquet files are `train*.parquet` and `test*.parquet`, in the folder or one below it (`data/`, `plain_text/`,
+`train/`); Arrow files are `train/data-*.arrow` and `test/data-*.arrow`, or `data-*.arrow` of one split. `validation*`
+replaces a missing test split; without either, 20 % of the training rows become the test split. The image column is
+binary or a struct {bytes, path}; the label column is read by labels.py.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from trainables.data import DataError
 from trainables.data.images import ImageData, findings
 from trainables.data.images.cache import cached
 from trainables.data.images.decode import decode_splits
-from trainables.data.images.labels import Rows, classes_of, encoded, hub_class_names, is_label, is_number, read_labels
+from trainables.data.images.labels import (
+    Rows,
+    classes_of,
+    encoded,
+    hub_class_names,
+    is_label,
+    is_number,
+    read_labels,
+    saved_class_names,
+)
 from trainables.data.images.shards import check_shards
 from trainables.data.images.splits import split_named, train_and_test
 
@@ -28,7 +38,7 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 
 
 def holds_parquet(folder: Path) -> bool:
-    """Whether a folder holds Parquet files."""
+    """Whether a folder holds Parquet files, or Arrow files that `datasets` saved."""
     return bool(_files(folder))
 
 
@@ -36,24 +46,27 @@ def read(folder: Path, image_size: int, seed: int, name: str | None = None, clas
     """Read a folder of files; `classes` are the names of integer labels if the files have none. Raises DataError."""
     train_files, test_files, note, unused = _find_splits(folder)
     name = name or folder.resolve().name
+    form = "Parquet" if train_files[0].suffix == ".parquet" else "saved by datasets"
 
     def decode() -> ImageData:
         train = _read_rows(train_files)
         labels, names = classes_of(folder, train, classes)
         test = encoded(_read_rows(test_files), labels, names) if test_files is not None else None
         decoded = decode_splits(encoded(train, labels, names), test, image_size, seed)
-        remarks = (*findings.in_classes(decoded.test, names), *findings.in_pixels(decoded, str(folder)))
-        source = f"{name} (Parquet{note})"
-        return ImageData(name, source, tuple(names), decoded.train, decoded.test, remarks, decoded.pixel_range)
+        return findings.examined(name, f"{name} ({form}{note})", names, decoded, folder)
 
-    settings = {"kind": "Parquet", "name": name, "classes": list(classes), "image_size": image_size}
+    settings = {"kind": form, "name": name, "classes": list(classes), "image_size": image_size}
     settings["seed"] = seed if test_files is None else None
     data = cached(folder, [*train_files, *(test_files or [])], settings, decode)
     return replace(data, remarks=(*findings.in_folders([], unused), *data.remarks))
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet")) or sorted(folder.glob("[!.]*/*.parquet"))
+    for pattern in ("*.parquet", "[!.]*/*.parquet", "*.arrow", "[!.]*/*.arrow"):
+        # `datasets` leaves what it computed beside the data
+        if files := sorted(file for file in folder.glob(pattern) if not file.name.startswith(("cache-", "tmp"))):
+            return files
+    return []
 
 
 def _find_splits(folder: Path) -> tuple[list[Path], list[Path] | None, str, list[Path]]:
@@ -99,13 +112,16 @@ def _read_rows(files: Sequence[Path]) -> Rows:
 
 
 def _read_file(file: Path) -> Rows:
+    is_parquet = file.suffix == ".parquet"
     try:
-        schema = pq.read_schema(file)
+        whole = None if is_parquet else pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+        schema = pq.read_schema(file) if whole is None else whole.schema
         image_column = _pick(file, schema, "image", _is_image, _IMAGE_COLUMNS)
         label_column = _pick_label(file, schema)
-        table = pq.read_table(file, columns=[image_column, label_column])
+        table = pq.read_table(file, columns=[image_column, label_column]) if whole is None else whole
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}); replace it") from None
+        kind = "a readable Parquet file" if is_parquet else "a readable Arrow stream"
+        raise DataError(f"{file}: not {kind} ({str(error).splitlines()[0]}); replace it") from None
     images = table.column(image_column)
     if pa.types.is_struct(images.type):
         images = pc.struct_field(images, "bytes")
@@ -115,7 +131,7 @@ def _read_file(file: Path) -> Rows:
             row = pc.index(pc.is_null(column), True).as_py()
             raise DataError(f"{file}, row {row}: null {what} ({column.null_count} in all); drop these rows")
     where = [f"{file}, row {row}" for row in range(len(images))]
-    class_names = hub_class_names(schema, label_column)
+    class_names = hub_class_names(schema, label_column) or saved_class_names(file.parent, label_column)
     return Rows(images.to_pylist(), where, read_labels(labels, where), class_names)
 
 
