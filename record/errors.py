@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
     """Bad input. The message is one line: what is wrong, where, and what would be right."""
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
-    """The end of an error message: the valid words closest to `word`, or all of them if none is close."""
+def nearest(word: str, valid: Iterable[str], examples: Sequence[str] = ()) -> str:
+    """The end of an error message: the valid words closest to `word`; if none is close all of them, or the examples."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(word), names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(repr(name) for name in close)}?"
+    if examples:
+        return f"valid: {', '.join(examples)} and {len(names) - len(examples)} more"
     return f"valid: {', '.join(names)}" if names else "nothing is valid here"
 
 

@@ -18,12 +18,16 @@ from typing import Any
 import pytest
 from private_uses import ROOMS, foreign_private_names, inner_modules, sources, users
 
+from trainables.data.images.published import SETS, Published
+
 PRIVATE = {
     "_core",  # numpy._core.multiarray, named in pickles
     "_is_amx_tile_supported",  # torch.cpu
     "_is_avx512_bf16_supported",  # torch.cpu
+    "_labels",  # torchvision's OxfordIIITPet
     "_pos_embed",  # timm's VisionTransformer
     "_raylet",  # ray
+    "_samples",  # torchvision's GTSRB
     "_trial_id",  # optuna's FrozenTrial
 }
 INNER_MODULES = {
@@ -124,6 +128,26 @@ def test_torchvision_knows_where_cifar10_is() -> None:
     assert parameters(download_url)[:4] == ["url", "root", "filename", "md5"], moved("download_url", "download_url")
     url, md5 = foreign("torchvision.datasets:CIFAR10.url"), foreign("torchvision.datasets:CIFAR10.tgz_md5")
     assert url.startswith("https://") and len(md5) == 32, moved("torchvision's CIFAR10", "CIFAR10")
+
+
+def test_torchvision_says_which_image_files_it_would_decode(tmp_path: Path) -> None:
+    (tmp_path / "gtsrb" / "GTSRB" / "Final_Test" / "Images").mkdir(parents=True)
+    (tmp_path / "gtsrb" / "GT-final_test.csv").write_text("Filename;ClassId\n0.ppm;3\n")
+    ((path, label),) = foreign("torchvision.datasets:GTSRB")(tmp_path, split="test")._samples
+    assert (Path(path).name, label) == ("0.ppm", 3), moved("GTSRB._samples", "_samples")
+    for folder in ("images", "annotations"):
+        (tmp_path / "oxford-iiit-pet" / folder).mkdir(parents=True)
+    (tmp_path / "oxford-iiit-pet" / "annotations" / "test.txt").write_text("Abyssinian_1 1 1 1\n")
+    pets = foreign("torchvision.datasets:OxfordIIITPet")(tmp_path, split="test")
+    assert [path.name for path in pets._images] == ["Abyssinian_1.jpg"], moved("OxfordIIITPet._images", "_images")
+    assert pets._labels == [0], moved("OxfordIIITPet._labels", "_labels")
+
+
+@pytest.mark.parametrize("published", SETS.values(), ids=SETS)
+def test_torchvision_has_the_classes_and_takes_their_options(published: Published) -> None:
+    known = parameters(foreign(f"torchvision.datasets:{published.kind}"))
+    assert known[0] == "root" and ("download" in known or published.kind in ("EMNIST", "QMNIST"))
+    assert not published.train or {"split", "train"} & set(known)
 
 
 # -- timm and its hub

@@ -122,7 +122,12 @@ def decode(source: Source, side: int, resize: bool = True, pixel_range: Range | 
             raise ValueError("float pixels have no fixed range, save it with 8 bits per channel")
         ImageOps.exif_transpose(image, in_place=True)
         rgb = _to_rgb(to_8_bit(_deep_pixels(image, source, colour), pixel_range or FULL) if deep else image)
-    return np.asarray(ImageOps.fit(rgb, (side, side), Image.Resampling.BICUBIC) if resize else rgb)
+    return np.asarray(fit(rgb, side) if resize else rgb)
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """The shorter side scaled to `side`, the longer one cropped at the centre."""
+    return ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
 
 
 def _open(source: Source) -> Image.Image:

@@ -26,7 +26,10 @@ def test_every_data_set_file_is_listed() -> None:
     [
         ("cifar-10", "did you mean 'cifar10'.*folder"),
         ("digit", "did you mean 'digits'"),
-        ("/no/such/place", "neither a data set nor a folder; valid: cifar10, cifar100, digits"),
+        ("/no/such/place", "neither a data set nor a folder; valid: cifar10, cifar100, digits and 24 more; a folder"),
+        ("fashion-mnist", "nor a folder in the current folder or data; did you mean 'fashion_mnist'"),
+        ("food-101", "did you mean 'food101'"),
+        ("flower102", "did you mean 'flowers102'"),
         ("", "neither a data set"),
         (__file__, "is a file; name the folder"),
     ],

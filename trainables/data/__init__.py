@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -25,8 +25,12 @@ def data_sets(package: ModuleType) -> list[str]:
 
 
 def find_folder(data: str, data_dir: Path) -> Path | None:
-    """The folder of the user's that `data` names: a path, or a folder of `data_dir`."""
-    folders = (Path(os.path.expanduser(data)), data_dir / data)
+    """The folder of the user's that `data` names: one of `data_dir`, or a path.
+
+    In this order, because a study records the whole path of what lay in the current folder, or beside its space, when it
+    began: another folder of this name that is in the current one when the study is resumed must not replace it.
+    """
+    folders = (data_dir / data, Path(os.path.expanduser(data)))
     # pathlib raises for what no file can be called; os.path finds nothing there.
     return next((readable(folder) for folder in folders if data and os.path.isdir(folder)), None)
 
@@ -42,8 +46,17 @@ def readable(path: Path) -> Path:
     return path
 
 
-def unknown_data(data: str, known: Iterable[str], alternative: str) -> DataError:
-    """The error for a name that is neither a data set nor a folder; alternative: what works besides the data sets."""
+def unknown_data(
+    data: str, known: Iterable[str], places: Sequence[str], alternative: str, examples: Sequence[str] = ()
+) -> DataError:
+    """The error for a name that is neither a data set nor a folder.
+
+    places: where a folder was looked for; alternative: what works besides the data sets; examples: those of the known
+    names to list where none is similar, all if empty.
+    """
     if data and os.path.isfile(data):
         return DataError(f"data {data!r} is a file; name the folder that holds it")
-    return DataError(f"data {data!r} is neither a data set nor a folder; {nearest(data, known)} {alternative}")
+    looked = "" if not data or os.path.isabs(data) else f" in {', '.join(places[:-1])} or {places[-1]}"
+    hint = nearest(data, known, examples)
+    hint += "" if hint.endswith("?") else ";"
+    return DataError(f"data {data!r} is neither a data set nor a folder{looked}; {hint} {alternative}")
