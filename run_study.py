@@ -77,7 +77,7 @@ def main(
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
     folder = _folder(space, name, results)
     storage = storage_of(StudyFolder(folder), storage)
-    spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage)
+    spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage, data_dir)
     _check(spec, _where(space, folder))
     learnt = learn(spec, folder, _where(space, folder)) if fresh and spec.learn_from else None
     options = {"address": address, "storage": storage, "fresh": fresh, "needs_gpu": bool(gpus_per_trial)}
@@ -103,10 +103,11 @@ def _where(space: str | None, folder: Path) -> str:
 
 
 def _spec(
-    space: str | None, folder: Path, overrides: Overrides, resume: bool, storage: str | None
+    space: str | None, folder: Path, overrides: Overrides, resume: bool, storage: str | None, data_dir: Path
 ) -> tuple[StudySpec, dict[str, Any], bool]:
     """The resolved study with typed settings, the space as it was read, and whether the study starts from nothing."""
     from study.recorded import has_begun
+    from study.space.data_folder import find_data
     from study.space.resume import resumed, stored
     from study.space.typed import typed
     from study.storage import check_storage
@@ -124,7 +125,8 @@ def _spec(
     check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-    return typed(spec), raw, not begun
+    names_data = space is not None and space not in space_names() and "data.name" not in overrides.changes()
+    return find_data(typed(spec), Path(str(space)) if names_data else None, data_dir), raw, not begun
 
 
 def _check(spec: StudySpec, where: str) -> None:
@@ -199,7 +201,7 @@ def plan_space(
 ) -> None:
     """Print what so many hours of a study of this space would buy; a cell with smaller chances than `chance` cannot win."""
     with TemporaryDirectory(prefix="plan-") as folder:
-        spec = _spec(space, Path(folder), overrides, False, None)[0]
+        spec = _spec(space, Path(folder), overrides, False, None, data_dir)[0]
     _check(spec, space)
     print_plan(spec, data_dir, {"address": address, "needs_gpu": bool(overrides.gpus)}, hours, chance, format)
 

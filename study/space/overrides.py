@@ -32,7 +32,7 @@ class Overrides:
     def changes(self) -> dict[str, Any]:
         """Dotted key of the space -> value; '*' stands for every model. Raises UserError for a malformed setting."""
         given = {
-            "data.name": _absolute(self.data) if self.data and os.path.isdir(self.data) else self.data,
+            "data.name": self.data,
             "models.*.weights": self.weights if self.weights in (None, *WEIGHTS) else _absolute(str(self.weights)),
             "trials": self.trials,
             "models.*.epochs": self.epochs,
@@ -41,7 +41,10 @@ class Overrides:
             "models.*.resources.gpus": self.gpus,
             "models.*.resources.cpus": self.cpus,
         }
-        return {key: value for key, value in given.items() if value is not None} | dict(map(_setting, self.settings))
+        changes = {key: value for key, value in given.items() if value is not None} | dict(map(_setting, self.settings))
+        if os.path.isdir(data := str(changes.get("data.name", ""))):
+            changes["data.name"] = _absolute(data)
+        return changes
 
     def apply(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the raw space with the changes. Models that the space trains from random weights keep them."""
