@@ -21,6 +21,7 @@ from record.errors import UserError
 from record.settings import meaning, settable
 from study.space import dimensions, schema
 from study.space.reading import SPACES, read_space, resolve, space_names
+from trainables.data.images import loading
 from trainables.task import config_class, data_options_class
 
 
@@ -64,6 +65,11 @@ def test_every_setting_is_described(name: str) -> None:
 def test_every_setting_is_in_the_documents(name: str) -> None:
     page = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
     assert all(f"`{key}" in page for key in settable(CONFIGS[name]))
+
+
+def test_every_image_data_set_is_in_the_documents() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    assert [name for name in loading.names() if f"`{name}`" not in page] == []
 
 
 def test_every_column_of_a_study_is_documented(tiny_study: Path) -> None:

@@ -111,7 +111,9 @@ class ModelEntry(Entry):
 class Data(Open):
     """The data set; every key besides `name` is a field of the task's DataOptions."""
 
-    name: str = Field(description="a built-in data set, or a folder")
+    name: str = Field(
+        description="a data set (docs/data.md), or a folder beside the space, in the current one, or in --data-dir"
+    )
 
 
 class Sampler(Open):
