@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,6 @@ from image_files import assert_refused, pictures, write_images, write_parquet
 from torchvision import datasets
 from torchvision_layouts import ARRAYS, FILES, own_checksums
 
-from trainables.data import DataError
-from trainables.data.download import download
 from trainables.data.images import ImageData
 from trainables.data.images.loading import load_images
 from trainables.data.images.published import SETS, PublishedIdx
@@ -186,22 +183,6 @@ def test_sets_that_nobody_publishes_any_more_say_so(
         assert_refused(f"{name} is not in .* and could not be downloaded", name, tmp_path / "data")
         assert list((tmp_path / "data" / name).iterdir()) == [] and location(name, tmp_path / "data") is None
     assert capfd.readouterr().err == ""
-
-
-def test_what_a_download_extracts_stays_in_its_folder(tmp_path: Path) -> None:
-    outside = tmp_path / "outside.txt"
-    outside.write_text("as it was")
-    with tarfile.open(tmp_path / "set.tar", "w") as tar:
-        tar.add(outside, arcname="../../outside.txt")
-    outside.write_text("still so")
-
-    def fetch(draft: Path) -> None:
-        datasets.utils.extract_archive(str(tmp_path / "set.tar"), str(draft))
-
-    with pytest.raises(DataError, match=r"x is not in .*outside the destination.*: do without"):
-        download(tmp_path / "data", "x", "do without", fetch)
-    assert outside.read_text() == "still so" and not (tmp_path / "data").exists()
-    assert vars(tarfile.TarFile).get("extraction_filter") is None
 
 
 def test_patches_of_pcam(tmp_path: Path) -> None:
