@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from image_files import assert_refused, idx, write_idx
 
-from trainables.data.images import published, torchvision_sets
+from trainables.data.images import published
 from trainables.data.images.loading import load_images
 
 pytestmark = pytest.mark.usefixtures("user_cache")
@@ -43,6 +43,12 @@ def test_fashion_mnist_is_found_by_its_name(tmp_path: Path, place: str) -> None:
     data = load_images("fashion_mnist", tmp_path)
     assert data.source == f"fashion_mnist (IDX files in {tmp_path / place})"
     assert data.classes[:3] == ("T-shirt/top", "Trouser", "Pullover") and len(data.train) == 20
+
+
+@pytest.mark.parametrize("place", ["fashion_mnist", "fashion_mnist/FashionMNIST/raw"])
+def test_a_folder_of_that_name_may_be_named_by_its_path(tmp_path: Path, place: str) -> None:
+    write_idx(tmp_path / place)
+    assert load_images(str(tmp_path / "fashion_mnist")).classes == published.FASHION
 
 
 def test_debians_folder_has_the_names_of_the_clothes_and_is_looked_into(tmp_path: Path) -> None:
@@ -130,8 +136,10 @@ def test_labels_that_are_none_of_the_classes_are_refused(tmp_path: Path) -> None
     write_idx(tmp_path / "mnist", end="")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte").write_bytes(idx(np.full(10, 11, np.uint8)))
     assert_refused("label 11 is none of the 10 classes", "mnist", tmp_path)
-    (tmp_path / "mnist" / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(20, np.uint8)))
-    assert_refused("1 class.es., at least two", str(tmp_path / "mnist"))
+    scans = (tmp_path / "mnist").rename(tmp_path / "scans")
+    assert_refused("label 11 is none of the 10 classes", str(scans))
+    (scans / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(20, np.uint8)))
+    assert_refused("1 class.es., at least two", str(scans))
 
 
 def test_without_a_network_a_name_says_where_to_put_what(
@@ -139,7 +147,7 @@ def test_without_a_network_a_name_says_where_to_put_what(
 ) -> None:
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there: refused at once
-    if torchvision_sets.location("fashion_mnist", tmp_path) is None:  # Debian's package may be installed
+    if not Path("/usr/share/dataset-fashion-mnist").exists():  # Debian's package
         advice = "could not be downloaded.*train-images-idx3-ubyte.gz.*--data-dir, or use --data digits"
         assert_refused(advice, "fashion_mnist", tmp_path / "data")
     assert not (tmp_path / "data").exists()

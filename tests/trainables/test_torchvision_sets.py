@@ -171,6 +171,11 @@ def test_the_folder_of_a_set_may_have_another_form(tmp_path: Path) -> None:
     assert load_images("oxford_pets", tmp_path, image_size=8).source == "oxford_pets (image folder)"
 
 
+def test_the_folder_of_a_set_may_be_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out("dtd", tmp_path / "dtd", monkeypatch)
+    assert load_images(str(tmp_path / "dtd"), image_size=8).source == "dtd (torchvision, train and val as train)"
+
+
 def test_sets_that_nobody_publishes_any_more_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

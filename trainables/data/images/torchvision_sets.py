@@ -30,7 +30,7 @@ from trainables.data.images.splits import TEST_SHARE
 def load(name: str, data_dir: Path, image_size: int) -> ImageData:
     """The set of this name. Raises DataError, also if it is neither there nor can be downloaded."""
     published = SETS[name]
-    place = location(name, data_dir)
+    place = location(name, data_dir) or _elsewhere(published)
     if place is None:
         _download(name, published, data_dir / name)
         place = location(name, data_dir)
@@ -41,13 +41,17 @@ def load(name: str, data_dir: Path, image_size: int) -> ImageData:
 
 
 def location(name: str, data_dir: Path) -> Path | None:
-    """The folder that holds the set as torchvision lays it out, or its IDX files; None where it is not there."""
+    """The folder that holds the set as torchvision lays it out, or its IDX files; None where the data folder has neither."""
     published, places = SETS[name], (data_dir / name, data_dir)
     if isinstance(published, PublishedIdx):
         folders = [folder for place in places for folder in (place, place / published.layout)]
-        candidates = (*folders, *published.elsewhere)
-        return next((folder for folder in candidates if idx.holds_idx(folder, published.prefix)), None)
+        return next((folder for folder in folders if idx.holds_idx(folder, published.prefix)), None)
     return next((place for place in places if (place / published.layout).exists()), None)
+
+
+def _elsewhere(published: Published) -> Path | None:
+    folders = published.elsewhere if isinstance(published, PublishedIdx) else ()
+    return next(filter(idx.holds_idx, folders), None)
 
 
 def _download(name: str, published: Published, folder: Path) -> None:
