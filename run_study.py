@@ -113,8 +113,13 @@ def _spec(
     from study.storage import check_storage
 
     raw, where = read_space(space)[0] if space else None, _where(space, folder)
+    file = Path(str(space)) if space not in (None, *space_names()) else None
     if study := stored(folder, storage) if resume else None:
-        return resumed(folder, study, raw, overrides, where), raw or study.space, False
+        located = raw
+        if raw is not None and study.space is study.spec:  # killed before the space was recorded as it is written
+            data = find_data(resolve(raw, where), file, data_dir).data.name
+            located = raw | {"data": raw["data"] | {"name": data}}
+        return resumed(folder, study, located, overrides, where), raw or study.space, False
     if begun := has_begun(folder, storage):
         check_storage(StudyFolder(folder), storage)
         if not resume:
@@ -125,8 +130,7 @@ def _spec(
     check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-    names_data = space is not None and space not in space_names() and "data.name" not in overrides.changes()
-    return find_data(typed(spec), Path(str(space)) if names_data else None, data_dir), raw, not begun
+    return find_data(typed(spec), None if "data.name" in overrides.changes() else file, data_dir), raw, not begun
 
 
 def _check(spec: StudySpec, where: str) -> None:

@@ -81,6 +81,7 @@ def test_a_resumed_study_finds_the_data_beside_its_space_from_elsewhere(
 
     study = StudyFolder(results / "my")  # as a run writes it
     contents.write_spec(study, yaml.safe_load(planned))
+    assert yaml.safe_load(call(monkeypatch, capsys, *new, "--resume")[0]) == yaml.safe_load(planned)
     contents.write_environment(study, {"space": yaml.safe_load(space.read_text())})
     (folder / "elsewhere" / "pics").mkdir(parents=True)  # other data
     monkeypatch.chdir(folder / "elsewhere")
