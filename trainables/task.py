@@ -1,9 +1,9 @@
 """What a task is: the interface between a study, which searches and records, and the plain torch code that trains.
 
-A task is a folder `trainables/<name>/` with two modules: `config.py` (settings; imports no torch, so that a space can be
-read quickly) and `task.py`, a module that has the names of `Task` below. `record/tasks.py` holds the terms in which it is
-reported, `record/figures.py` its columns. The type parameters are the task's own classes: C its Config, O its DataOptions,
-D the data that a search may see, T the test split.
+A task is a folder `trainables/<name>/` with two modules: `config.py` (settings and data sets; imports no torch, so that a
+space can be read quickly) and `task.py`, a module that has the names of `Task` below. `record/tasks.py` holds the terms in
+which it is reported, `record/figures.py` its columns. The type parameters are the task's own classes: C its Config, O its
+DataOptions, D the data that a search may see, T the test split.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from record import tasks
+from record.errors import UserError
 from record.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ class SearchData(Protocol):
     def train(self) -> Sized: ...
     @property
     def validation(self) -> Sized: ...
+
+
+class DataSets(Protocol):
+    """What a task's data may be called."""
+
+    def names(self) -> list[str]:
+        """The data sets that have a name."""
+
+    def unknown(self, data: str, places: Sequence[str]) -> UserError:
+        """The error for what is neither a data set nor a folder in one of the places."""
 
 
 C = TypeVar("C", bound=TrainingConfig)
@@ -153,6 +164,11 @@ def config_class(name: str) -> type[TrainingConfig]:
 def data_options_class(name: str) -> type[object]:
     """The DataOptions of a task, without importing torch. Raises UserError for an unknown task."""
     return cast("type[object]", _module(name, "config").DataOptions)
+
+
+def data_sets(name: str) -> DataSets:
+    """The data sets of a task, without importing torch. Raises UserError for an unknown task."""
+    return cast("DataSets", _module(name, "config").data_sets)
 
 
 def named(name: str) -> Task[TrainingConfig, object, SearchData, Sized]:

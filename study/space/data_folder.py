@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from pathlib import Path
 
-from record.tasks import IMAGE_CLASSIFICATION, TRANSLATION
 from study.space.schema import StudySpec
-
-# The modules that know a task's data sets.
-_LOADING = {
-    IMAGE_CLASSIFICATION.name: "trainables.data.images.loading",
-    TRANSLATION.name: "trainables.data.text.loading",
-}
+from trainables import task as tasks
 
 
 def find_data(spec: StudySpec, space: Path | None, data_dir: Path) -> StudySpec:
@@ -24,15 +17,15 @@ def find_data(spec: StudySpec, space: Path | None, data_dir: Path) -> StudySpec:
     folder and in `data_dir`. What lies there keeps its name: such a study can be moved together with its data. Raises
     DataError where there is neither such a folder nor such a data set.
     """
-    loading, name = importlib.import_module(_LOADING[spec.task]), spec.data.name
-    if name in loading.names() or os.path.isabs(os.path.expanduser(name)):
+    data_sets, name = tasks.data_sets(spec.task), spec.data.name
+    if name in data_sets.names() or os.path.isabs(os.path.expanduser(name)):
         return spec
     places = {f"the folder of {space.name}": space.parent} if space else {}
     places |= {"the current folder": Path(), str(data_dir): data_dir}
     folders = [place / name for place in places.values() if name and os.path.isdir(place / name)]
     folders = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
     if not folders:
-        raise loading.unknown(name, list(places))
+        raise data_sets.unknown(name, list(places))
     if len(folders) > 1:
         others = ", ".join(str(folder.resolve()) for folder in folders[1:])
         print(f"data {name!r} is {folders[0].resolve()}; not used: {others}", file=sys.stderr)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from record.settings import setting
+from trainables.data.images import loading as data_sets
+
+__all__ = ["Config", "DataOptions", "data_sets"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from record.settings import setting
+from trainables.data.text import loading as data_sets
 from trainables.data.text.options import TextOptions
+
+__all__ = ["Config", "DataOptions", "data_sets"]
 
 
 @dataclass(frozen=True)
