@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models import WeightsError, check_counts, check_rates
+from models.layers import single_pixels
 from models.weights import files, hub
 from record.settings import setting
 
@@ -46,33 +46,12 @@ def build(config: Config, weights: str = "none") -> nn.Module:
     channels = tuple(config.width * factor for factor in (1, 2, 4, 8))
     options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate, "channels": channels}
     model = hub.create(ARCHITECTURE, weights == "timm", **options)
-    _guard_single_pixels(model)
+    single_pixels.guard(model)
     if config.small_stem:
         _shrink_stem(model, keep_values=weights == "timm")
     if weights not in ("none", "timm"):
         files.load(model, weights, _fit_stem)
     return model
-
-
-class Downsampling(nn.Conv2d):
-    """A 3x3 convolution of stride 2 that multiplies a map of one pixel with the kernel's centre only.
-
-    The result is the same, but for this case oneDNN (torch 2.14) reads uninitialised memory when it computes the
-    gradient of the weights in bfloat16.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] == (1, 1):
-            return F.conv2d(x, self.weight[:, :, 1:2, 1:2])
-        return super().forward(x)
-
-
-def _guard_single_pixels(model: nn.Module) -> None:
-    for name, layer in list(model.named_modules()):
-        if isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride) == ((3, 3), (2, 2)):
-            guarded = Downsampling(layer.in_channels, layer.out_channels, 3, stride=2, padding=1, bias=False)
-            guarded.weight = layer.weight
-            model.set_submodule(name, guarded)
 
 
 def _shrink_stem(model: Any, keep_values: bool) -> None:
