@@ -16,7 +16,6 @@ from torch import Tensor
 from models import check_counts, check_rates
 from models.layers.attention import attend
 from models.weights import files, hub
-from record.errors import nearest
 from record.settings import setting
 
 MODULES = ("vision_transformer", "deit")  # where timm defines its VisionTransformers
@@ -35,14 +34,18 @@ class Config:
     num_heads: int | None = setting(None, "attention heads per block; null: the architecture's")
     drop_rate: float = setting(0.0, "dropout before the classifier", free=True)
     drop_path_rate: float = setting(0.0, "stochastic depth: rate at which the last block is skipped", free=True)
+    patch_drop_rate: float = setting(
+        0.0, "share of the patch tokens left out of each training image; none in inference"
+    )
 
     def __post_init__(self) -> None:
         check_counts(
             num_classes=self.num_classes, image_size=self.image_size, patch_size=self.patch_size,
             embed_dim=self.embed_dim, depth=self.depth, num_heads=self.num_heads,
         )  # fmt: skip
-        check_rates(drop_rate=self.drop_rate, drop_path_rate=self.drop_path_rate)
-        check_architecture(self.architecture)
+        rates = {name: getattr(self, name) for name in ("drop_rate", "drop_path_rate", "patch_drop_rate")}
+        check_rates(**rates)
+        hub.check_architecture(self.architecture, _known(), "a VisionTransformer")
         self._check_grid()
         self._check_heads()
 
@@ -107,9 +110,12 @@ def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransf
         num_classes=config.num_classes,
         drop_rate=config.drop_rate,
         drop_path_rate=config.drop_path_rate,
+        patch_drop_rate=config.patch_drop_rate,
         **options,
         **changes,
     )
+    if config.patch_drop_rate:  # timm's distilled ones would drop their second prefix token as a patch
+        model.patch_drop.num_prefix_tokens = model.num_prefix_tokens
     if weights not in ("none", "timm"):
         files.load(model, weights, fit)
     return model
@@ -126,13 +132,6 @@ def probe(architecture: str) -> Any:
     return timm.create_model(architecture, depth=1, device="meta")
 
 
-def check_architecture(architecture: str) -> None:
-    """Raises ValueError, naming the nearest ones, for what is not the name of a timm VisionTransformer."""
-    known = [name for module in MODULES for name in timm.list_models(module=module)]
-    name, _, tag = architecture.partition(".")
-    if name not in known:
-        what = "is not a VisionTransformer" if timm.is_model(name) else "is not known to timm"
-        raise ValueError(f"architecture '{architecture}' {what}; {nearest(name, known)}")
-    tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")]
-    if tag and tag not in tags:
-        raise ValueError(f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}")
+@cache
+def _known() -> tuple[str, ...]:
+    return tuple(name for module in MODULES for name in timm.list_models(module=module))

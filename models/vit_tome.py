@@ -50,6 +50,7 @@ class Merging(nn.Module):
     """
 
     merges: int = 0
+    kept: float = 1.0  # share of the patch tokens that training leaves in
     prefix: int = 0
     last: bool = False
     unmerge: bool = False
@@ -69,7 +70,8 @@ class Merging(nn.Module):
         """The block, merging between its halves."""
         plain = isinstance(tokens, Tensor)
         x, size, source = cast(tuple[Tensor, Any, Any], (tokens, None, None) if plain else tokens)
-        r = min(self.merges, (x.shape[1] - self.prefix) // 2)
+        merges = int(self.merges * self.kept) if self.training else self.merges
+        r = min(merges, (x.shape[1] - self.prefix) // 2)
         if plain and not r:
             return self.plain(x)
         x, keys = self.attend(x, None if plain else token_merging.attention_bias(size, x.dtype))
@@ -201,6 +203,7 @@ def set_ratio(model: VisionTransformer, ratio: float, kind: str = "constant") ->
     blocks: list[Any] = list(model.blocks)
     for block, merged in zip(blocks, merges, strict=True):
         block.merges = merged
+        block.kept = 1 - getattr(model.patch_drop, "prob", 0.0)  # an identity where none are dropped
         block.prefix = model.num_prefix_tokens
         block.last = block is blocks[-1]
         block.unmerge = model.global_pool != "token"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -15,10 +16,24 @@ from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError
 
 from models import WeightsError
-from record.errors import one_line
+from record.errors import nearest, one_line
 
 FILES = ("model.safetensors", "pytorch_model.bin")  # timm's order of preference
 CONNECT_SECONDS = 5.0
+
+
+def check_architecture(architecture: str, known: Collection[str], kind: str) -> None:
+    """Raises ValueError, naming the nearest ones, for a name not among the `known`, and for a tag without weights.
+
+    kind: what those known are, such as "a VisionTransformer".
+    """
+    name, _, tag = architecture.partition(".")
+    if name not in known:
+        what = f"is not {kind}" if timm.is_model(name) else "is not known to timm"
+        raise ValueError(f"architecture '{architecture}' {what}; {nearest(name, known)}")
+    tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
+        raise ValueError(f"architecture '{name}' has no weights tagged '{tag}'; tags: {', '.join(tags) or 'none'}")
 
 
 def tagged(architecture: str) -> str:

@@ -124,6 +124,24 @@ def test_merging_leaves_prefix_tokens_alone_and_trains(architecture):
     assert unused == []
 
 
+@pytest.mark.parametrize("architecture", FAMILIES)
+@pytest.mark.parametrize("name", ["vit", "vit_tome"])
+def test_patches_are_left_out_in_training_only(architecture, name):
+    torch.manual_seed(0)
+    options = shrunk(architecture) | ({"tome_ratio": 0.5} if name == "vit_tome" else {})
+    whole, dropping = models.build(name, **options), models.build(name, patch_drop_rate=0.5, **options)
+    dropping.load_state_dict(whole.state_dict())
+    images = torch.randn(2, 3, options["image_size"], options["image_size"])
+    counts = []
+    for block in dropping.blocks:
+        block.register_forward_pre_hook(lambda _, inputs: counts.append(getattr(inputs[0], "x", inputs[0]).shape[1]))
+    dropping(images).square().sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in dropping.parameters())
+    patches = [count - dropping.num_prefix_tokens for count in counts]
+    assert patches == ([32, 32, 32] if name == "vit" else [32, 27, 22])  # 11, 11 and 10 of 64 merge, so 5 of 32
+    assert torch.equal(dropping.eval()(images), whole.eval()(images))
+
+
 @pytest.fixture
 def merging():
     torch.manual_seed(0)
