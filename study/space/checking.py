@@ -108,7 +108,8 @@ def _has_batch_norm(model: str, options: dict[str, Any]) -> bool:
 
     try:
         with torch.device("meta"):
-            return any(isinstance(part, torch.nn.BatchNorm2d) for part in models.build(model, **options).modules())
+            parts = models.build(model, **options).modules()
+        return any(isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for part in parts)
     except Exception:  # it cannot be built, which is said already
         return False
 

@@ -22,16 +22,19 @@ COSTS_TIME = {
     "resnet18": {"image_size", "small_stem", "width"},
     "scratch_vit": {"image_size", "patch_size", "width", "depth", "heads", "feed_forward", "norm"},
     "translation_transformer": {"layers", "width", "feed_forward", "heads", "norm", "tie_weights", "max_length"},
-    "vit": {"image_size", "architecture", "patch_size", "embed_dim", "depth", "num_heads"},
+    "timm": {"image_size", "architecture", "small_stem"},
+    "vit": {"image_size", "architecture", "patch_size", "embed_dim", "depth", "num_heads", "patch_drop_rate"},
 }
 COSTS_TIME["vit_tome"] = COSTS_TIME["vit"] | {"tome_ratio", "tome_schedule"}
 
+PUBLISHED = ("resnet18", "timm", "vit", "vit_tome")  # timm publishes weights for them
 COUNTS = {
     "resnet18": ["num_classes", "image_size", "width"],
     "scratch_vit": ["num_classes", "image_size", "patch_size", "width", "depth", "heads", "feed_forward"],
     "translation_transformer": [
         "layers", "width", "feed_forward", "heads", "max_length", "source_vocabulary", "target_vocabulary",
     ],
+    "timm": ["num_classes", "image_size"],
     "vit": ["num_classes", "image_size", "patch_size", "embed_dim", "depth", "num_heads"],
 }  # fmt: skip
 COUNTS["vit_tome"] = COUNTS["vit"]
@@ -39,8 +42,9 @@ RATES = {
     "resnet18": ["drop_rate"],
     "scratch_vit": ["dropout"],
     "translation_transformer": ["dropout"],
-    "vit": ["drop_rate", "drop_path_rate"],
-    "vit_tome": ["drop_rate", "drop_path_rate", "tome_ratio"],
+    "timm": ["drop_rate", "drop_path_rate"],
+    "vit": ["drop_rate", "drop_path_rate", "patch_drop_rate"],
+    "vit_tome": ["drop_rate", "drop_path_rate", "patch_drop_rate", "tome_ratio"],
 }
 
 
@@ -82,7 +86,7 @@ def check_types(*files: Path) -> tuple[str, int]:
 def test_each_file_has_the_names_of_a_model_file(tmp_path: Path) -> None:
     lines = [f"import models, models.{name}" for name in models.available()]
     lines += [f"m{i}: models.ModelFile[models.{n}.Config] = models.{n}" for i, n in enumerate(models.available())]
-    lines += [f"p{i}: models.Published = models.{n}" for i, n in enumerate(("resnet18", "vit", "vit_tome"))]
+    lines += [f"p{i}: models.Published = models.{n}" for i, n in enumerate(PUBLISHED)]
     (tmp_path / "uses.py").write_text("\n".join(lines))
     report, status = check_types(tmp_path / "uses.py")
     assert status == 0, report
@@ -98,7 +102,7 @@ def test_a_file_with_another_build_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", COSTS_TIME)
 def test_the_registry_knows_task_and_hub_of_each_model(name: str) -> None:
     assert (models.task(name) == "translation") == (name == "translation_transformer")
-    if name in ("resnet18", "vit", "vit_tome"):
+    if name in PUBLISHED:
         assert models.describe_weights(name, "timm").startswith("timm:")
     else:
         with pytest.raises(models.WeightsError, match=f"no pretrained weights are published for model '{name}'"):
@@ -156,6 +160,39 @@ def test_every_number_has_a_bound(name: str) -> None:
         ("vit", {"embed_dim": 100, "num_heads": 3}, "embed_dim 100 is not a multiple of num_heads 3"),
         ("vit", {"architecture": "vit_smal_patch16_224"}, "architecture 'vit_smal_.*'vit_small_patch16_224'"),
         ("vit", {"architecture": "swin_tiny_patch4_window7_224"}, "architecture '.*is not a VisionTransformer"),
+        ("timm", {"architecture": "mobilenetv4_conv_smal"}, "architecture 'mobile.*'mobilenetv4_conv_small'"),
+        (
+            "timm",
+            {"architecture": "resnet18.nope"},
+            "architecture 'resnet18' has no weights tagged 'nope'; tags: a1_in1k",
+        ),
+        (
+            "timm",
+            {"architecture": "vgg11", "image_size": 8},
+            r"image_size 8 does not fit architecture 'vgg11' \(.*\); use 32",
+        ),
+        ("timm", {"architecture": "ghostnetv2_100", "image_size": 32}, "image_size 32 does not fit .*; use 48$"),
+        (
+            "timm",
+            {"architecture": "ghostnet_050", "drop_path_rate": 0.1},
+            "drop_path_rate must be 0: architecture 'ghost",
+        ),
+        (
+            "timm",
+            {"architecture": "convnext_atto", "small_stem": True},
+            "small_stem does not fit .*patches of 4 px; leave",
+        ),
+        (
+            "timm",
+            {"architecture": "mixer_s32_224", "small_stem": True},
+            "small_stem does not fit .*patches of 32 px; leave",
+        ),
+        ("timm", {"architecture": "dla34", "small_stem": True}, "small_stem does not fit .*no strided convolution"),
+        (
+            "timm",
+            {"architecture": "levit_128s", "small_stem": True},
+            "small_stem does not fit .* at 224 px .*leave it out",
+        ),
         ("vit_tome", {"architecture": "vit_small_patch16_224.nope"}, "architecture .* no weights tagged 'nope'; tags:"),
         ("vit_tome", {"tome_ratio": 1.0}, "tome_ratio is 1.0; it is a share of the patch tokens"),
         ("vit_tome", {"tome_schedule": "linear"}, "tome_schedule is 'linear'; use 'constant' or 'decreasing'"),

@@ -89,7 +89,7 @@ class Loop:
         mean, std = models.normalisation(self.model)
         self.mean, self.std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
         self.image_size = int(options.get("image_size") or models.config_class(model)().image_size)
-        normalises_batches = any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules())
+        normalises_batches = any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.model.modules())
         self.smallest_part = 2 if normalises_batches else 1  # images; a batch of one cannot be normalised
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.forward: Callable[[Tensor], Tensor] = self.model
