@@ -82,11 +82,15 @@ def test_resuming_a_finished_study_shows_its_table_and_trains_nothing(copied: Pa
     assert (copied / "results" / "tiny" / "trials.csv").read_text() == before
 
 
-def test_a_changed_space_is_refused_and_more_trials_extend_the_study(copied: Path, run_study: Program) -> None:
+def test_a_changed_space_is_refused(copied: Path, run_study: Program) -> None:
     (copied / "tiny.yaml").write_text(TINY.replace("width: 32", "width: 64"))
     message = one_error(run_study("--space", "tiny.yaml", "--resume", cwd=copied))
     assert "models.scratch_vit.width: 32 -> 64" in message
     assert "epochs" in one_error(run_study("--name", "tiny", "--resume", "--epochs", 9, cwd=copied))
+
+
+@pytest.mark.slow
+def test_more_trials_extend_the_study(copied: Path, run_study: Program) -> None:
     old = pd.read_csv(copied / "results" / "tiny" / "trials.csv").set_index("trial")
     result = run_study("--name", "tiny", "--resume", "--trials", 3, cwd=copied)
     assert result.returncode == 0, result.stderr
