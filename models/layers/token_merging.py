@@ -83,10 +83,19 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     count = prefix + size_a + size_b
     remaining = count - r
     score, partner = similarity.max(dim=2)  # (B, |A|)
-    chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A
+    if (
+        exporting := torch.compiler.is_exporting()
+    ):  # ONNX has no stable sort, but its top-k prefers the earlier of equals
+        chosen = score.topk(r, dim=1).indices
+    else:
+        chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A
     stays = torch.ones(batch, count, dtype=torch.long, device=device)
     stays[:, prefix::2].scatter_(1, chosen, 0)
-    staying = torch.nonzero_static(stays.view(-1), size=batch * remaining).view(-1)
+    if exporting:  # ONNX has no nonzero of a known size: the earlier a staying token, the higher it ranks
+        order = stays * count - torch.arange(count, device=device)
+        staying = _rows(order.topk(remaining, dim=1).indices, count)
+    else:
+        staying = torch.nonzero_static(stays.view(-1), size=batch * remaining).view(-1)
     target = stays.cumsum_(1).sub_(1)
     receiving = target[:, prefix + 1 :: 2].gather(1, partner.gather(1, chosen))
     target[:, prefix::2].scatter_(1, chosen, receiving)
@@ -97,7 +106,7 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
 
 def _rows(positions: Tensor, tokens: int) -> Tensor:
     """Positions (B, any) among the `tokens` of each image -> rows of the flattened batch."""
-    first = torch.arange(0, len(positions) * tokens, tokens, device=positions.device)
+    first = torch.arange(0, positions.shape[0] * tokens, tokens, device=positions.device)
     return (positions + first.unsqueeze(1)).view(-1)
 
 
@@ -149,4 +158,4 @@ class _WeightedMean(torch.autograd.Function):
 
 def attention_bias(size: Tensor, dtype: torch.dtype) -> Tensor:
     """Proportional attention (equation 1): log size, (B, 1, 1, M), added to the attention logits."""
-    return size.log().to(dtype).view(len(size), 1, 1, -1)
+    return size.log().to(dtype)[:, None, None]

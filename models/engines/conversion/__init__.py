@@ -1,0 +1,1 @@
+"""From a network of torch's to what other engines read."""

@@ -1,0 +1,60 @@
+"""ONNX Runtime on the CPU, in float32: it has no bfloat16 there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.engines import EngineError, Source, packages_of, unreadable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEVICES = ("cpu",)
+FILES = ("model.onnx",)
+
+
+class OnnxRunner:
+    dtype = "float32"
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        with packages_of("onnxruntime"):
+            import onnxruntime
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.model = model
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        [self.input], [self.output] = self.session.get_inputs(), self.session.get_outputs()
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        [logits] = self.session.run([self.output.name], {self.input.name: images})
+        return logits
+
+    def save(self, folder: Path) -> None:
+        (folder / FILES[0]).write_bytes(self.model)
+
+
+def compile(
+    network: nn.Module,
+    source: Source,
+    *,
+    threads: int,
+    calibration: np.ndarray | None = None,
+    bfloat16: bool = True,
+) -> OnnxRunner:
+    from models.engines.conversion.onnx_model import to_onnx  # imports torch
+
+    return OnnxRunner(to_onnx(network, source, "onnxruntime"), threads)
+
+
+def load(folder: Path, *, threads: int, bfloat16: bool = True) -> OnnxRunner:
+    path = folder / FILES[0]
+    try:
+        return OnnxRunner(path.read_bytes(), threads)
+    except EngineError:
+        raise
+    except Exception as error:  # ONNX Runtime's own errors have no common base
+        raise unreadable(path, error) from error

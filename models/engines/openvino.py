@@ -1,0 +1,77 @@
+"""OpenVINO on the CPU, in bfloat16 where the hardware has it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.engines import Source, packages_of, unreadable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEVICES = ("cpu",)
+FILES = ("model.xml", "model.bin")
+
+
+class OpenVinoRunner:
+    def __init__(self, model: Any, threads: int, bfloat16: bool, dtype: str | None = None) -> None:
+        """model: an openvino.Model. dtype: where its weights are not floats."""
+        core = runtime().Core()
+        reduced = bfloat16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.dtype = dtype or ("bfloat16" if reduced else "float32")
+        self.model = model
+        self.compiled = core.compile_model(
+            model,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, on all threads
+                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_PRECISION_HINT": "bf16" if reduced else "f32",
+                "ENABLE_CPU_PINNING": False,  # several processes would choose the same cores
+            },
+        )
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.compiled(np.ascontiguousarray(images), share_inputs=True)[0]
+
+    def save(self, folder: Path) -> None:
+        runtime().save_model(self.model, folder / FILES[0], compress_to_fp16=False)
+
+
+def runtime() -> Any:
+    """The package, imported so that it reports nothing to its makers: without this package it has a stub for it."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    with packages_of("openvino"):
+        import openvino
+    return openvino
+
+
+def convert(network: nn.Module, source: Source, engine: str) -> Any:
+    """The network as an openvino.Model. Raises EngineError."""
+    openvino = runtime()
+    from models.engines.conversion.onnx_model import to_onnx  # imports torch
+
+    return openvino.Core().read_model(to_onnx(network, source, engine))
+
+
+def compile(
+    network: nn.Module,
+    source: Source,
+    *,
+    threads: int,
+    calibration: np.ndarray | None = None,
+    bfloat16: bool = True,
+) -> OpenVinoRunner:
+    return OpenVinoRunner(convert(network, source, "openvino"), threads, bfloat16)
+
+
+def load(folder: Path, *, threads: int, bfloat16: bool = True, dtype: str | None = None) -> OpenVinoRunner:
+    core, path = runtime().Core(), folder / FILES[0]
+    try:
+        return OpenVinoRunner(core.read_model(path), threads, bfloat16, dtype)
+    except RuntimeError as error:
+        raise unreadable(path, error) from error

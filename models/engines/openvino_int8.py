@@ -1,0 +1,50 @@
+"""OpenVINO with weights and activations of 8 bits, scaled after training by what training images bring about (NNCF)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.engines import EngineError, Source, openvino, packages_of
+from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["DEVICES", "FILES", "compile", "load"]
+
+MAX_IMAGES = 300  # for calibration; NNCF's own default
+
+
+def compile(
+    network: nn.Module,
+    source: Source,
+    *,
+    threads: int,
+    calibration: np.ndarray | None = None,
+    bfloat16: bool = True,
+) -> OpenVinoRunner:
+    if calibration is None or not len(calibration):
+        raise EngineError("engine openvino_int8 needs training images to calibrate with, and there are none")
+    openvino.runtime()  # first, for its telemetry
+    with packages_of("openvino_int8"):
+        import nncf
+    from torch import nn
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
+    chosen = np.linspace(0, len(calibration) - 1, min(MAX_IMAGES, len(calibration))).astype(int)
+    quantised = nncf.quantize(
+        openvino.convert(network, source, "openvino_int8"),
+        nncf.Dataset([calibration[i : i + 1] for i in chosen]),
+        subset_size=len(chosen),
+        model_type=nncf.ModelType.TRANSFORMER if attends else None,
+    )
+    return OpenVinoRunner(quantised, threads, bfloat16, "int8")
+
+
+def load(folder: Path, *, threads: int, bfloat16: bool = True) -> OpenVinoRunner:
+    return openvino.load(folder, threads=threads, bfloat16=bfloat16, dtype="int8")
