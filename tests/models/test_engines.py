@@ -29,6 +29,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "scratch_vit": ("scratch_vit", {"patch_size": 4, "width": 32, "depth": 2, "heads": 2, "feed_forward": 64}),
 }
 HALF = (0.4, 0.5, 0.6)
+# Each conversion takes seconds: merging, which has the most operations of its own, stands for all in the fast tests.
+CONVERTED = [pytest.param(name, marks=() if name == "vit_tome 0.5" else pytest.mark.slow) for name in NETWORKS]
 needs_runtimes = pytest.mark.usefixtures("runtimes")
 
 
@@ -97,7 +99,7 @@ def test_bfloat16_weights_are_those_of_autocast(name: str) -> None:
 
 @needs_runtimes
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CONVERTED)
 def test_answers_are_those_of_eager_float32(name: str, engine: str, tmp_path: Path) -> None:
     """At any batch size, and again after loading; images are resized up on the way."""
     network, images, of = build(name), noise(37, 12), source(12)
@@ -112,15 +114,14 @@ def test_answers_are_those_of_eager_float32(name: str, engine: str, tmp_path: Pa
 
 @needs_runtimes
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("shape", [(40, 33), (12, 30)])
+@pytest.mark.parametrize("shape", [(40, 33), pytest.param((12, 30), marks=pytest.mark.slow)])
 def test_images_of_another_size_are_resized_as_in_training(engine: str, shape: tuple[int, int]) -> None:
     network, images, of = build("resnet18"), noise(3, *shape), source(*shape)
     np.testing.assert_allclose(compiled(engine, network, of)(images), by_hand(network, images, of), atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "vit" else pytest.mark.slow) for name in NETWORKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_compiled_torch(name: str) -> None:
     network, images, of = build(name), noise(5, 16), source(16)
     runner, reference = compiled("torch_compile", network, of), compiled("torch", network, of)
@@ -129,7 +130,7 @@ def test_compiled_torch(name: str) -> None:
 
 
 @needs_runtimes
-@pytest.mark.parametrize("name", ["resnet18", "vit_tome 0.5"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("vit_tome 0.5", marks=pytest.mark.slow)])
 def test_int8_is_close_and_loads_again(name: str, tmp_path: Path) -> None:
     network, images, of = build(name), noise(8, 16), source(16)
     runner = compiled("openvino_int8", network, of, calibration=images)
@@ -220,6 +221,7 @@ except engines.EngineError as error:
     assert alone(code) == f"engine {engine} needs the package {engine}, which is not installed: {engines.EXTRA}"
 
 
+@pytest.mark.slow
 @needs_runtimes
 def test_nothing_is_reported_over_the_network(tmp_path: Path) -> None:
     """OpenVINO reports its import from a process of its own, and keeps an id of the user in the home folder."""
