@@ -95,6 +95,37 @@ def test_models_that_were_not_timed_are_compared_by_cell() -> None:
     assert decision(of("other", 0.5, [0.1, 0.5]), others, lambda _: None) == CONTINUE
 
 
+@given(st.data())
+def test_every_cell_has_a_trial_that_is_never_stopped(data: st.DataObject) -> None:
+    """Whatever the accuracies and the order in which rows come, and although each ratio is faster than the one before."""
+    trials = [
+        Trial(f"{ratio}-{i}", Cell("vit", (("tome_ratio", ratio),)), {"train_size": 500}, 0, 20)
+        for ratio in (0.2, 0.4, 0.6)
+        for i in range(3)
+    ]
+    running = list(trials)
+    while running:
+        trial = data.draw(st.sampled_from(running))
+        row = {"epoch": len(trial.rows) + 1, "val_accuracy": data.draw(st.sampled_from([0.1, 0.5, 0.9]))}
+        decided = decide(trial, row, trials, RULE, "val_accuracy", lambda t: (dict(t.cell.factors)["tome_ratio"],))
+        trial.rows.append(row)
+        if decided == STOP or len(trial.rows) == trial.epochs:
+            running.remove(trial)
+    complete = {trial.cell for trial in trials if len(trial.rows) == trial.epochs}
+    assert complete == {trial.cell for trial in trials}
+
+
+def test_the_best_of_a_cell_goes_on_whatever_faster_cells_reach() -> None:
+    def of(name: str, ratio: float, accuracies: list[float]) -> Trial:
+        return replace(trial(name, accuracies), cell=Cell("vit", (("tome_ratio", ratio),)))
+
+    speeds = {0.0: 100.0, 0.8: 200.0}
+    gains = lambda t: (speeds[dict(t.cell.factors)["tome_ratio"]],)  # noqa: E731
+    faster_and_better = [of("a", 0.8, [0.2, 0.8]), of("b", 0.8, [0.2, 0.7])]
+    assert decision(of("first", 0.0, [0.1, 0.5]), faster_and_better, gains) == CONTINUE
+    assert decision(of("second", 0.0, [0.1, 0.4]), [*faster_and_better, of("first", 0.0, [0.1, 0.5])], gains) == STOP
+
+
 def test_the_last_epoch_decides_nothing() -> None:
     last = Trial("last", Cell("vit"), {"train_size": 500}, 0, 2, rows=trial("last", [0.1, 0.1]).rows)
     assert decision(last, [trial("a", [0.2, 0.8]), trial("b", [0.2, 0.7])]) is None
