@@ -3,6 +3,7 @@
     NAME.py     one model: its `Config`, its layers, `build`; the names that such a file has are those of `ModelFile`
     layers/     what several models are made of: attention, Transformer blocks, token merging, number formats
     inputs/     from an image file or a sentence to what a model reads
+    engines/    what a trained model is deployed with: PyTorch, ONNX Runtime, OpenVINO
     outputs/    from a model to what a person reads: decoded translations, attention maps
     weights/    pretrained weights, from the hub or from a file
 

@@ -93,11 +93,18 @@ def write_samples(folder: StudyFolder, splits: Mapping[str, Sample]) -> None:
 
 def read_samples(folder: StudyFolder) -> dict[str, Sample]:
     """`validation` and `test`. Raises Unreadable."""
+    return _read_samples(folder, ("validation", "test"))
+
+
+def read_calibration(folder: StudyFolder) -> Sample:
+    """A few hundred training images. Raises Unreadable, also for a study of an older version, which kept none."""
+    return _read_samples(folder, ("calibration",))["calibration"]
+
+
+def _read_samples(folder: StudyFolder, splits: Sequence[str]) -> dict[str, Sample]:
     try:
         with np.load(folder.samples, allow_pickle=False) as arrays:
-            return {
-                split: Sample(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in ("validation", "test")
-            }
+            return {split: Sample(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in splits}
     except FileNotFoundError:
         raise Unreadable(f"{folder.path} has no {folder.samples.name}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

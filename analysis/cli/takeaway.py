@@ -1,6 +1,7 @@
 """The verbs that take something out of a study: a model to use, trials for other tools.
 
 python -m analysis export results/digits_compare --trial best --to my_model
+python -m analysis export results/digits_compare --to deployed --engine openvino
 python -m analysis predict my_model photos/ more/image.jpg > classes.csv
 """
 
@@ -22,12 +23,20 @@ def export(
     folder: Folder,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the model.")],
     trial: TrialOption = "best",
+    engine: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What runs it: torch, torch_compile, onnxruntime, openvino, openvino_int8."),
+    ] = "torch",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Training images for openvino_int8 [default: those that the study kept]."),
+    ] = None,
 ) -> None:
-    """Take a trained model away: weights, configuration and model card."""
+    """Take a trained model away: weights, or the files of another engine; configuration and model card."""
     from analysis.use.export import export as export_model
 
-    exported = export_model(folder, trial, to)
-    print_notes([f"{to}: {exported.model}, trial {exported.trial}"])
+    exported = export_model(folder, trial, to, engine, calibrate)
+    print_notes([f"{to}: {exported.model}, trial {exported.trial}, engine {exported.engine}"])
 
 
 @app.command()
@@ -52,7 +61,7 @@ def predict(
             print_notes([f"{file}: not a readable image, {result}"])
             broken += 1
             continue
-        best, second = result.topk(2).indices.tolist()
+        best, second = (-result).argsort()[:2]
         table.writerow([file, classes[best], f"{result[best]:.6f}", classes[second], f"{result[second]:.6f}"])
     if broken:
         raise typer.Exit(1)

@@ -1,9 +1,10 @@
-"""Take a trained model out of a study folder: weights, configuration and model card in a folder of their own."""
+"""Take a trained model out of a study folder: configuration, model card, and weights or the files of another engine."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ import models
 from analysis.read.candidates import outcomes, terms
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study, load
+from analysis.use.deploy import deploy
 from analysis.use.exported_model import CARD, CONFIG, WEIGHTS, ExportedModel, Preprocessing
 from analysis.use.model_card import model_card
 from analysis.use.trained_model import (
@@ -25,6 +27,8 @@ from analysis.use.trained_model import (
     read_state,
     split_settings,
 )
+from models import engines
+from models.engines import Portable
 from models.inputs.pixel_depth import FULL
 from record.folder import StudyFolder
 
@@ -41,13 +45,29 @@ class Trained(NamedTuple):
     state: dict[str, Tensor]
 
 
-def export(study_folder: Path, trial: str, to: Path) -> ExportedModel:
-    """Write the model of `trial` (a name, "best" or "knee", see `find_trial`) to the folder `to`. Raises `UserError`."""
+def export(
+    study_folder: Path, trial: str, to: Path, engine: str = engines.EAGER, calibrate: Path | None = None
+) -> ExportedModel:
+    """Write the model of `trial` (a name, "best" or "knee", see `find_trial`) to the folder `to`, ready for an engine.
+
+    calibrate: a folder of training images for engines that compute in whole numbers. Raises `UserError`.
+    """
+    portable = isinstance(engines.find(engine), Portable)
     study, row, exported, state = trained(study_folder, trial)
-    _prepare_folder(to)
-    _save(state, to / WEIGHTS)
+    exported.engine = engine
+    _check_folder(to)
+    difference = None
+    if portable:
+        network = exported.build()
+        load_state(network, state, row["trial"])
+        runner, difference = deploy(network, exported, study_folder, calibrate)
+    _empty_folder(to)
+    if portable:
+        runner.save(to)
+    else:
+        _save(state, to / WEIGHTS)
     exported.write(to)
-    (to / CARD).write_text(model_card(study, row, exported), encoding="utf-8")
+    (to / CARD).write_text(model_card(study, row, exported, difference), encoding="utf-8")
     return exported
 
 
@@ -108,15 +128,34 @@ def _describe(study: Study, row: pd.Series, classes: list[str]) -> ExportedModel
     )
 
 
-def _prepare_folder(to: Path) -> None:
+def _check_folder(to: Path) -> None:
     """An older export may be replaced; anything else in the folder is somebody's work."""
-    try:
+    with _writable(to):
         to.mkdir(parents=True, exist_ok=True)
-        other = sorted({path.name for path in to.iterdir()} - {CONFIG, WEIGHTS, CARD})
-    except OSError as error:
-        raise StudyError(f"--to {to}: {error.strerror}; name a folder that can be written") from error
+        other = sorted({path.name for path in to.iterdir()} - _names())
     if other:
         raise StudyError(f"--to {to} holds other files ({other[0]}, ...): name a new or empty folder")
+
+
+def _empty_folder(to: Path) -> None:
+    """Remove an older export, whose engine may have had other files."""
+    with _writable(to):
+        for name in _names():
+            (to / name).unlink(missing_ok=True)
+
+
+def _names() -> set[str]:
+    """Files that an export may hold."""
+    portable = [engine for name in engines.available() if isinstance(engine := engines.find(name), Portable)]
+    return {CONFIG, WEIGHTS, CARD, *(name for engine in portable for name in engine.FILES)}
+
+
+@contextmanager
+def _writable(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(f"--to {to}: {error.strerror}; name a folder that can be written") from error
 
 
 def _save(state: dict[str, Tensor], path: Path) -> None:

@@ -1,6 +1,7 @@
-"""A trained model that stands on its own: a folder with config.json, weights.safetensors and a model card.
+"""A trained model that stands on its own: a folder with config.json, a model card, and weights.safetensors or the files
+of an engine.
 
-The format is plain JSON and safetensors, so that it can also be read without this project.
+The format is plain JSON and safetensors, ONNX or OpenVINO's, so that it can also be read without this project.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 import models
 from analysis.read.errors import StudyError
+from models import engines
+from models.engines import Portable, Runner, Source
 from models.inputs.pixel_depth import FULL
 from record.errors import one_line
 
@@ -46,6 +49,7 @@ class ExportedModel(BaseModel):
     classes: list[str]
     preprocessing: Preprocessing
     bfloat16: bool  # computes in bfloat16 where the hardware has it, as the study did
+    engine: str = engines.EAGER  # a file of models/engines/
     study: str
     trial: str
     settings: dict[str, Any]  # of the training
@@ -74,6 +78,31 @@ class ExportedModel(BaseModel):
 
     def write(self, folder: Path) -> None:
         (folder / CONFIG).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @property
+    def source(self) -> Source:
+        """What an engine is told about the images."""
+        steps = self.preprocessing
+        side = steps.decoded_size or steps.image_size
+        return Source(side, side, steps.image_size, steps.mean, steps.std)
+
+    def load(self, folder: Path, threads: int) -> Runner:
+        """The model in this folder, ready to classify. Raises `StudyError` or `EngineError`."""
+        engine = engines.find(self.engine)
+        if isinstance(engine, Portable):
+            return engine.load(folder, threads=threads, bfloat16=self.bfloat16)
+        import torch
+
+        from models.weights.files import read
+
+        network = self.build()
+        try:
+            network.load_state_dict(read(str(folder / WEIGHTS)))
+        except (models.WeightsError, RuntimeError) as error:
+            path = folder / WEIGHTS
+            raise StudyError(f"{path} does not hold this model ({one_line(error)}); export it again") from error
+        network.to("cuda" if torch.cuda.is_available() else "cpu")
+        return engine.compile(network, self.source, threads=threads, calibration=None, bfloat16=self.bfloat16)
 
     def build(self) -> nn.Module:
         """The network, untrained, in evaluation mode. Raises `StudyError` where `options` do not fit it."""

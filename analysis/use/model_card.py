@@ -12,6 +12,7 @@ from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
 from analysis.use.exported_model import WEIGHTS, ExportedModel
 from analysis.weigh.statistics import wilson_interval
+from models.engines import Difference
 from record import figures
 from record.figures import Figure
 from record.tasks import IMAGE_CLASSIFICATION
@@ -19,8 +20,8 @@ from record.tasks import IMAGE_CLASSIFICATION
 _TESTED = IMAGE_CLASSIFICATION.tested
 
 
-def model_card(study: Study, row: pd.Series, exported: ExportedModel) -> str:
-    """Markdown. `row` is the model's row of trials.csv."""
+def model_card(study: Study, row: pd.Series, exported: ExportedModel, difference: Difference | None = None) -> str:
+    """Markdown. `row` is the model's row of trials.csv, `difference` that of its engine's answers from PyTorch's."""
     title = f"{exported.model}: {exported.data or 'unknown data'}"
     sections = [
         f"# {title}",
@@ -31,8 +32,8 @@ def model_card(study: Study, row: pd.Series, exported: ExportedModel) -> str:
         _list(_conditions(study, row)),
         *_seeds(study, row),
         "## Use",
-        f"`python -m analysis predict DIR image.jpg...` prints class and probability of each image. `{WEIGHTS}` can also "
-        "be the `--weights` of a later study.",
+        "`python -m analysis predict DIR image.jpg...` prints class and probability of each image.",
+        _engine(exported, difference),
         _preprocessing(exported),
         f"Classes, in the order of the outputs: {', '.join(exported.classes)}.",
         "## Training",
@@ -90,6 +91,16 @@ def _seeds(study: Study, row: pd.Series) -> list[str]:
         f"The same settings were trained with {len(runs)} seeds: test accuracy {runs.mean():.4f}, "
         f"standard deviation {runs.std():.4f}. Expect a new training to reach that mean, not the figure of this run."
     ]
+
+
+def _engine(exported: ExportedModel, difference: Difference | None) -> str:
+    if difference is None:
+        return f"Engine: {exported.engine}. `{WEIGHTS}` can also be the `--weights` of a later study."
+    return (
+        f"Engine: {exported.engine}, checked on validation images: {difference}. The figures above are PyTorch's: measure "
+        "speed and accuracy with this engine before you rely on them. Its file takes uint8 images (batch, height, width, "
+        "3), decoded and cropped, of any batch size, and returns logits; what follows the crop below is part of it."
+    )
 
 
 def _preprocessing(exported: ExportedModel) -> str:

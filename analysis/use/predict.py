@@ -1,50 +1,35 @@
-"""Classify image files with an exported model, exactly as the study evaluated it."""
+"""Classify image files with an exported model, exactly as the study evaluated it. Needs torch only if its engine does."""
 
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-import models
 from analysis.read.errors import StudyError
-from analysis.use.exported_model import WEIGHTS, ExportedModel
+from analysis.use.exported_model import ExportedModel
 from models.inputs import image_files
 from models.inputs.image_files import decode, square_side
-from models.inputs.preprocessing import prepare
-from models.layers.precision import has_bfloat16
-from models.weights.files import read
-from record.errors import one_line
+from record import processors
 
 BATCH = 256  # as in the study's evaluation
 
 
 class Classifier:
-    """An exported model, ready to classify. Raises `StudyError` where the folder does not hold a complete one."""
+    """An exported model, ready to classify, on the first GPU if there is one and its engine computes there.
 
-    def __init__(self, folder: Path, device: torch.device | None = None) -> None:
-        """device: the first GPU, if there is one, by default."""
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    Raises `UserError` where the folder does not hold a complete model, or its engine is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.exported = ExportedModel.read(folder)
-        network = self.exported.build()
-        try:
-            network.load_state_dict(read(str(folder / WEIGHTS)))
-        except (models.WeightsError, RuntimeError) as error:
-            raise StudyError(
-                f"{folder / WEIGHTS} does not hold this model ({one_line(error)}); export it again"
-            ) from error
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        steps = self.exported.preprocessing
-        self.mean = torch.tensor(steps.mean, device=self.device)
-        self.std = torch.tensor(steps.std, device=self.device)
+        self.runner = self.exported.load(folder, processors.usable())
 
-    def classify(self, files: Sequence[Path]) -> Iterator[tuple[Path, Tensor | str]]:
+    def classify(self, files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | str]]:
         """Each file, in order, with its class probabilities (classes,), or with what is wrong with it."""
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
@@ -67,20 +52,17 @@ class Classifier:
         except Exception as error:  # decoders raise nearly anything
             return f"{type(error).__name__}: {error}".splitlines()[0]
 
-    @torch.inference_mode()
-    def _probabilities(self, images: list[np.ndarray]) -> Tensor:
-        """(B, classes) on the CPU."""
-        if not images:
-            return torch.empty(0)
-        size = self.exported.preprocessing.image_size
-        parts = []
-        for _, group in groupby(images, key=lambda image: image.shape):
-            pixels = torch.from_numpy(np.stack(list(group))).to(self.device)
-            parts.append(prepare(pixels, size, self.mean, self.std))
-        reduced = self.exported.bfloat16 and has_bfloat16(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            logits = self.network(torch.cat(parts)).float()
-        return logits.softmax(1).cpu()
+    def _probabilities(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        """(classes,) for each image; those of one size are computed together."""
+        positions = defaultdict(list)
+        for position, image in enumerate(images):
+            positions[image.shape].append(position)
+        results: dict[int, np.ndarray] = {}
+        for alike in positions.values():
+            logits = self.runner(np.stack([images[position] for position in alike]))
+            powers = np.exp(logits - logits.max(1, keepdims=True))
+            results |= zip(alike, powers / powers.sum(1, keepdims=True), strict=True)
+        return [results[position] for position in range(len(images))]
 
 
 def expand_folders(paths: Sequence[Path]) -> list[Path]:

@@ -23,18 +23,23 @@ def load_samples(study_folder: Path) -> dict[str, Sample]:
         raise StudyError(f"{error}; name a folder of images with --images") from error
 
 
-def read_folder(folder: Path, exported: ExportedModel, max_images: int | None = None) -> Sample:
-    """The images anywhere in `folder`, by name; one in a folder named after a class has its label. Raises `StudyError`."""
+def read_folder(
+    folder: Path, exported: ExportedModel, max_images: int | None = None, option: str = "--images"
+) -> Sample:
+    """The images anywhere in `folder`, by name; one in a folder named after a class has its label.
+
+    option: the one that named the folder. Raises `StudyError`.
+    """
     files = find_images(folder)[0] if folder.is_dir() else []
     if not files:
-        raise StudyError(f"--images {folder}: no images there; name a folder that holds some")
+        raise StudyError(f"{option} {folder}: no images there; name a folder that holds some")
     side = exported.preprocessing.decoded_size or exported.preprocessing.image_size
     images, labels = [], []
     for file in files[:max_images]:
         try:
             images.append(decode(file, side, pixel_range=exported.preprocessing.pixel_range))
         except Exception as error:  # decoders raise nearly anything
-            raise StudyError(f"--images: {file} is not a readable image ({type(error).__name__}); remove it") from error
+            raise StudyError(f"{option}: {file} is not a readable image ({type(error).__name__}); remove it") from error
         name = file.parent.name
         labels.append(exported.classes.index(name) if name in exported.classes else UNKNOWN)
     return Sample(np.stack(images), np.array(labels, dtype=np.int64))

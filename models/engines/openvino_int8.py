@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,9 @@ def compile(
     bfloat16: bool = True,
 ) -> OpenVinoRunner:
     if calibration is None or not len(calibration):
-        raise EngineError("engine openvino_int8 needs training images to calibrate with, and there are none")
+        raise EngineError(
+            "engine openvino_int8 needs training images to calibrate with; name a folder with --calibrate"
+        )
     openvino.runtime()  # first, for its telemetry
     with packages_of("openvino_int8"):
         import nncf
@@ -37,12 +41,14 @@ def compile(
     logging.getLogger("nncf").setLevel(logging.ERROR)
     attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
     chosen = np.linspace(0, len(calibration) - 1, min(MAX_IMAGES, len(calibration))).astype(int)
-    quantised = nncf.quantize(
-        openvino.convert(network, source, "openvino_int8"),
-        nncf.Dataset([calibration[i : i + 1] for i in chosen]),
-        subset_size=len(chosen),
-        model_type=nncf.ModelType.TRANSFORMER if attends else None,
-    )
+    model = openvino.convert(network, source, "openvino_int8")
+    with redirect_stdout(io.StringIO()):  # its progress bars
+        quantised = nncf.quantize(
+            model,
+            nncf.Dataset([calibration[i : i + 1] for i in chosen]),
+            subset_size=len(chosen),
+            model_type=nncf.ModelType.TRANSFORMER if attends else None,
+        )
     return OpenVinoRunner(quantised, threads, bfloat16, "int8")
 
 

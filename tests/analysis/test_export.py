@@ -119,7 +119,7 @@ def test_a_batch_of_broken_images_and_more_than_one_batch(tiny_study, test_split
     good = folder / "0000.png"
     results = [result for _, result in classifier.classify([broken] * BATCH + [good])]
     assert all(isinstance(result, str) for result in results[:-1])
-    torch.testing.assert_close(results[-1], next(classifier.classify([good]))[1])
+    np.testing.assert_allclose(results[-1], next(classifier.classify([good]))[1], rtol=1e-4)
 
 
 def test_best_is_chosen_by_validation_accuracy(tiny_study, tmp_path):
@@ -304,7 +304,7 @@ def test_recorded_size_decides_how_a_file_is_decoded(tiny_study, tmp_path):
     Image.fromarray(noise).save(photo)
     Image.fromarray(decode(photo, 8)).save(small)
     results = [result for _, result in Classifier(tmp_path / "model").classify([photo, small])]
-    assert torch.equal(results[0], results[1])
+    assert (results[0] == results[1]).all()
 
 
 def test_needs_neither_ray_nor_the_training_code():

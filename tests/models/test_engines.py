@@ -143,7 +143,7 @@ def test_int8_is_close_and_loads_again(name: str, tmp_path: Path) -> None:
 
 
 def test_int8_needs_training_images() -> None:
-    with pytest.raises(EngineError, match="openvino_int8 needs training images to calibrate with"):
+    with pytest.raises(EngineError, match="openvino_int8 needs training images to calibrate with; name a folder"):
         compiled("openvino_int8", build("resnet18"), source(16))
 
 

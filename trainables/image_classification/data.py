@@ -17,6 +17,7 @@ from trainables.data.images.splits import subset, validation_split
 from trainables.image_classification.config import DataOptions
 
 MAX_SAMPLE_MB = 32.0  # per split in samples.npz: all of CIFAR-10's test images, a few hundred of 224 pixels
+MAX_CALIBRATION = 300  # training images in samples.npz, for engines that compute in whole numbers
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,15 @@ def keep(folder: StudyFolder, data: Data, test: Images) -> None:
     """Write the test labels, and images to inspect models with when the data are no longer at hand."""
     contents.write_predictions(folder.labels, test.labels)
     if not folder.samples.exists():
-        contents.write_samples(folder, {"validation": sample(data.validation), "test": sample(test)})
+        calibration = sample(data.train, max_images=MAX_CALIBRATION)
+        splits = {"validation": sample(data.validation), "test": sample(test), "calibration": calibration}
+        contents.write_samples(folder, splits)
 
 
-def sample(images: Images, max_mb: float = MAX_SAMPLE_MB) -> contents.Sample:
-    """As many images as fit into `max_mb`, class-balanced if that is not all of them."""
+def sample(images: Images, max_mb: float = MAX_SAMPLE_MB, max_images: int | None = None) -> contents.Sample:
+    """As many images as fit into `max_mb`, up to `max_images`, class-balanced if that is not all of them."""
     fitting = max(1, int(max_mb * 1e6 / images.images[0].nbytes))
+    fitting = min(fitting, max_images or fitting)
     chosen = np.sort(subset(images.labels, min(fitting, len(images)), seed=0))
     return contents.Sample(images.images[chosen], images.labels[chosen])
 
