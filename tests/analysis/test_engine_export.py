@@ -79,7 +79,7 @@ def probabilities(model: Path, images: Path) -> np.ndarray:
     return np.stack([result for _, result in Classifier(model).classify(sorted(images.iterdir()))])
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_predicts_without_torch_what_torch_predicts(study: Path, images: Path, tmp_path: Path, engine: str) -> None:
     export(study, TRIAL, tmp_path / "model")
     expected = probabilities(tmp_path / "model", images)
@@ -95,6 +95,7 @@ def test_predicts_without_torch_what_torch_predicts(study: Path, images: Path, t
     assert f"Engine: {engine}, checked on validation images: same class on " in card and WEIGHTS not in card
 
 
+@pytest.mark.slow
 def test_8_bits_are_calibrated_on_training_images(study: Path, images: Path, tmp_path: Path) -> None:
     to, folder = tmp_path / "model", StudyFolder(study)
     assert len(contents.read_calibration(folder).images) == 6
