@@ -85,7 +85,8 @@ def test_an_engine_has_the_names_of_the_protocol(name: str) -> None:
 def test_eager_is_the_network_itself(name: str) -> None:
     network, images, of = build(name), noise(5, 20, 24), source(20, 24)
     runner = compiled("torch", network, of)
-    assert (runner(images) == by_hand(network, images, of)).all() and runner.dtype == "float32"
+    np.testing.assert_allclose(runner(images), by_hand(network, images, of), atol=1e-5)
+    assert runner.dtype == "float32"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -93,7 +94,7 @@ def test_bfloat16_weights_are_those_of_autocast(name: str) -> None:
     network, images, of = build(name), noise(5, 16), source(16)
     runner = compiled("torch", network, of, bfloat16=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=runner.dtype == "bfloat16"):
-        assert (runner(images) == by_hand(network, images, of)).all()
+        np.testing.assert_allclose(runner(images), by_hand(network, images, of), atol=0.02)
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
 
 

@@ -105,7 +105,7 @@ def check_export(loop: Loop, options: dict[str, Any], folder: Path) -> None:
     export(study, "net-000", folder / "model")
     image = loop.data.train.images[0]
     Image.fromarray(image).save(folder / "image.png")
-    [(_, probabilities)] = Classifier(folder / "model", CPU).classify([folder / "image.png"])
+    [(_, probabilities)] = Classifier(folder / "model").classify([folder / "image.png"])
     with loop.inference():
         expected = loop.logits(torch.from_numpy(image[None])).softmax(1)[0]
     assert torch.allclose(torch.as_tensor(probabilities), expected, atol=0.02)

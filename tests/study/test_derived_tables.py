@@ -44,7 +44,7 @@ def test_resuming_a_finished_study_makes_its_tables_again_without_ray(
 ) -> None:
     damage(copied)
     monkeypatch.setattr(phases, "opened", None)  # would start Ray
-    spec, _, _ = _spec(None, copied, Overrides(), resume=True, storage=None)
+    spec, _, _ = _spec(None, copied, Overrides(), resume=True, storage=None, data_dir=Path("data"))
     assert phases.run_study(spec, Options(StudyFolder(copied), Path("data")), Console(quiet=True))
     assert (copied / "study.yaml").read_bytes() == (tiny_study / "study.yaml").read_bytes()
     assert {name: (copied / name).read_bytes() for name in TABLES} == {
