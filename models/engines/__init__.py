@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 EAGER = "torch"
+CALIBRATION_IMAGES = (
+    300  # training images, at most, that engines of whole numbers are calibrated on; NNCF's own default
+)
 EXTRA = "pip install 'vision-study[runtimes]'"
 
 

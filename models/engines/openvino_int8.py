@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.engines import EngineError, Source, openvino, packages_of
+from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of
 from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["DEVICES", "FILES", "compile", "load"]
-
-MAX_IMAGES = 300  # for calibration; NNCF's own default
 
 
 def compile(
@@ -40,7 +38,7 @@ def compile(
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
     attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
-    chosen = np.linspace(0, len(calibration) - 1, min(MAX_IMAGES, len(calibration))).astype(int)
+    chosen = np.linspace(0, len(calibration) - 1, min(CALIBRATION_IMAGES, len(calibration))).astype(int)
     model = openvino.convert(network, source, "openvino_int8")
     with redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(

@@ -83,9 +83,8 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     count = prefix + size_a + size_b
     remaining = count - r
     score, partner = similarity.max(dim=2)  # (B, |A|)
-    if (
-        exporting := torch.compiler.is_exporting()
-    ):  # ONNX has no stable sort, but its top-k prefers the earlier of equals
+    exporting = torch.compiler.is_exporting()
+    if exporting:  # ONNX has no stable sort, but its top-k prefers the earlier of equals
         chosen = score.topk(r, dim=1).indices
     else:
         chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A

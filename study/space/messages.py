@@ -121,9 +121,8 @@ def _path(details: ErrorDetails, raw: object) -> Path:
     for part in details["loc"]:
         inside = part in raw if isinstance(raw, Mapping) else isinstance(raw, list) and isinstance(part, int)
         if inside:
-            written = (
-                next(key for key in raw if key == part) if isinstance(raw, Mapping) else part
-            )  # true is 1 to Pydantic
+            # The key as it was written: Pydantic takes a key `true` for 1.
+            written = next(key for key in raw if key == part) if isinstance(raw, Mapping) else part
             path, raw = (*path, written), raw[part]  # type: ignore[index]
     absent = not inside and details["type"] in ("missing", "invalid_key")
     return (*path, details["loc"][-1]) if absent else path

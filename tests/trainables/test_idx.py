@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from pathlib import Path
 
@@ -43,6 +44,29 @@ def test_fashion_mnist_is_found_by_its_name(tmp_path: Path, place: str) -> None:
     data = load_images("fashion_mnist", tmp_path)
     assert data.source == f"fashion_mnist (IDX files in {tmp_path / place})"
     assert data.classes[:3] == ("T-shirt/top", "Trouser", "Pullover") and len(data.train) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("fashion_mnist", "mnist"),
+        ("fashion_mnist", "MNIST/raw"),
+        ("mnist", "dataset-fashion-mnist"),
+        ("mnist", "KMNIST"),
+    ],
+)
+def test_files_in_the_folder_of_another_set_are_not_taken_for_this_one(
+    tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have the same names, so `--data-dir` that points there would train on the wrong images."""
+    for variable in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there: refused at once
+    monkeypatch.setitem(published.SETS, name, dataclasses.replace(published.SETS[name], elsewhere=()))
+    write_idx(tmp_path / place)
+    assert_refused("could not be downloaded", name, tmp_path / place)
+    own = tmp_path / place / name
+    write_idx(own)
+    assert load_images(name, tmp_path / place).source == f"{name} (IDX files in {own})"
 
 
 @pytest.mark.parametrize("place", ["fashion_mnist", "fashion_mnist/FashionMNIST/raw"])

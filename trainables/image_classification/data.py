@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.engines import CALIBRATION_IMAGES
 from record import contents
 from record.folder import StudyFolder
 from trainables.data import DataError
@@ -17,7 +18,6 @@ from trainables.data.images.splits import subset, validation_split
 from trainables.image_classification.config import DataOptions
 
 MAX_SAMPLE_MB = 32.0  # per split in samples.npz: all of CIFAR-10's test images, a few hundred of 224 pixels
-MAX_CALIBRATION = 300  # training images in samples.npz, for engines that compute in whole numbers
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def keep(folder: StudyFolder, data: Data, test: Images) -> None:
     """Write the test labels, and images to inspect models with when the data are no longer at hand."""
     contents.write_predictions(folder.labels, test.labels)
     if not folder.samples.exists():
-        calibration = sample(data.train, max_images=MAX_CALIBRATION)
+        calibration = sample(data.train, max_images=CALIBRATION_IMAGES)
         splits = {"validation": sample(data.validation), "test": sample(test), "calibration": calibration}
         contents.write_samples(folder, splits)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -45,8 +46,17 @@ def location(name: str, data_dir: Path) -> Path | None:
     published, places = SETS[name], (data_dir / name, data_dir)
     if isinstance(published, PublishedIdx):
         folders = [folder for place in places for folder in (place, place / published.layout)]
-        return next((folder for folder in folders if idx.holds_idx(folder, published.prefix)), None)
+        fitting = (folder for folder in folders if idx.holds_idx(folder, published.prefix))
+        return next((folder for folder in fitting if not _is_of_another(name, folder)), None)
     return next((place for place in places if (place / published.layout).exists()), None)
+
+
+def _is_of_another(name: str, folder: Path) -> bool:
+    """Whether the folder, or the one whose `raw` it is, is named like another set: MNIST and its kin share file names."""
+    folder = folder.resolve()
+    called = folder.parent.name if folder.name == "raw" else folder.name
+    plain = re.sub("[^a-z0-9]", "", called.lower()).removeprefix("dataset")
+    return plain in {other.replace("_", "") for other in SETS if other != name}
 
 
 def _elsewhere(published: Published) -> Path | None:
@@ -174,9 +184,7 @@ def _decoded(
     names = classes or [str(label) for label in range(int(labels.max()) + 1)]
 
     def decode() -> ImageData:
-        decoded = decode_splits(
-            train, test, image_size, seed=0
-        )  # the same split for everybody, as if it were published
+        decoded = decode_splits(train, test, image_size, seed=0)  # one split for everybody, as if it were published
         return findings.examined(name, f"{name} ({form})", names, decoded, place)
 
     digest = hashlib.blake2b(labels.astype(np.int64).tobytes(), digest_size=16).hexdigest()
