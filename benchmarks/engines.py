@@ -22,7 +22,7 @@ import models
 from benchmarks.figure import Figure, at_least, show
 from models import engines
 from models.engines import Runner, Source
-from models.engines.openvino import runtime
+from models.engines.openvino import runtime, shared_core
 from record import processors
 from trainables.timing import Timing, alternate
 
@@ -117,7 +117,7 @@ def hand_written(network: nn.Module, images: np.ndarray, threads: int, dtype: st
     model = openvino.convert_model(network, example_input=pixels, input=[tuple(pixels.shape)])
     precision = "bf16" if dtype == "bfloat16" else "f32"
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
+    compiled = shared_core().compile_model(model, "CPU", options)
 
     def classify(images: np.ndarray) -> object:
         floats = (images.astype(np.float32) - 127.5) * np.float32(1 / 127.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ FILES = ("model.xml", "model.bin")
 class OpenVinoRunner:
     def __init__(self, model: Any, threads: int, bfloat16: bool, dtype: str | None = None) -> None:
         """model: an openvino.Model. dtype: where its weights are not floats."""
-        core = runtime().Core()
+        core = shared_core()
         reduced = bfloat16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.dtype = dtype or ("bfloat16" if reduced else "float32")
         self.model = model
@@ -50,12 +51,23 @@ def runtime() -> Any:
     return openvino
 
 
+@cache
+def shared_core() -> Any:
+    """This process's only openvino.Core, never destroyed.
+
+    Each gives the thread that loads its CPU plugin another stack for signals. Of two that are destroyed in the order in
+    which they were created, the second puts back the stack of the first, which is no longer there: the next Ctrl-C would
+    end the process with a segmentation fault.
+    """
+    return runtime().Core()
+
+
 def convert(network: nn.Module, source: Source, engine: str) -> Any:
     """The network as an openvino.Model. Raises EngineError."""
-    openvino = runtime()
+    core = shared_core()
     from models.engines.conversion.onnx_model import to_onnx  # imports torch
 
-    return openvino.Core().read_model(to_onnx(network, source, engine))
+    return core.read_model(to_onnx(network, source, engine))
 
 
 def compile(
@@ -70,8 +82,8 @@ def compile(
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True, dtype: str | None = None) -> OpenVinoRunner:
-    core, path = runtime().Core(), folder / FILES[0]
+    path = folder / FILES[0]
     try:
-        return OpenVinoRunner(core.read_model(path), threads, bfloat16, dtype)
+        return OpenVinoRunner(shared_core().read_model(path), threads, bfloat16, dtype)
     except RuntimeError as error:
         raise unreadable(path, error) from error

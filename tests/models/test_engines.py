@@ -201,6 +201,31 @@ def alone(code: str) -> str:
     return result.stdout.strip()
 
 
+@needs_runtimes
+@pytest.mark.parametrize("engine", ["openvino", pytest.param("openvino_int8", marks=pytest.mark.slow)])
+def test_ctrl_c_reaches_a_process_that_used_an_engine_twice(engine: str) -> None:
+    """OpenVINO exchanges the stack on which signals are handled, and took it away in the wrong order."""
+    code = f"""
+import signal
+import numpy as np, torch
+from models import engines
+from models.engines import Source
+network = torch.nn.Sequential(torch.nn.Conv2d(3, 10, 8), torch.nn.Flatten())
+images = np.zeros((9, 8, 8, 3), dtype=np.uint8)
+source = Source(8, 8, 8, (0.5, 0.5, 0.5), (1, 1, 1))
+def runner():
+    return engines.find("{engine}").compile(network, source, threads=1, calibration=images, bfloat16=False)
+first, second = runner(), runner()
+del first
+del second
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert alone(code) == "interrupted"
+
+
 def test_importing_the_engines_is_light() -> None:
     heavy = "{'torch', 'timm', 'onnxruntime', 'onnx', 'openvino', 'nncf', 'ray', 'pandas'}"
     load = "[e.find(name) for name in e.available() if not name.startswith('torch')]"

@@ -28,7 +28,7 @@ def test_model_learns_and_saves(name):
     torch.manual_seed(0)
     options = {"image_size": 32, "num_classes": 7, **TINY.get(name, {})}
     model = models.build(name, **options)
-    images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 7
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(5):
@@ -43,7 +43,7 @@ def test_model_learns_and_saves(name):
     twin = models.build(name, **options).eval()
     twin.load_state_dict(model.state_dict())
     model.eval()
-    assert model(images).shape == (4, 7)
+    assert model(images).shape == (16, 7)
     assert torch.equal(twin(images), model(images))
     mean, std = models.normalisation(model)
     assert len(mean) == len(std) == 3 and min(std) > 0
