@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 
 from record import processors
-from record.errors import UserError
+from record.errors import UserError, one_line
 from study.duration import Parallelism
 from study.space.schema import ModelEntry, StudySpec
 
@@ -47,14 +47,20 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
                 context = init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")
             else:
                 context = init(address=address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it requires "
-            "one, or leave the option out to start Ray here"
-        ) from error
+    except Exception as error:  # Ray raises bare ones
+        raise UserError(_no_ray(address, error)) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
+
+
+def _no_ray(address: str | None, error: Exception) -> str:
+    reason = one_line(error)
+    if address is None:
+        return f"Ray did not start on this machine ({reason}); start the study again when the machine is less busy"
+    return (
+        f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it requires one, or "
+        "leave the option out to start Ray here"
+    )
 
 
 def bypass_proxy() -> None:

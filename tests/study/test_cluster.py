@@ -16,6 +16,10 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
+from rich.console import Console
+
+from record.errors import UserError
+from study import cluster
 
 SMALL_VIT = {"architecture": "vit_tiny_patch16_224", "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
 SPACE = {
@@ -85,3 +89,11 @@ def test_a_quarter_of_a_gpu_each_lets_four_trials_run_at_once_and_never_five(
     assert max(counts) == 4
     trials = pd.read_csv(tmp_path / "results" / "quarters" / "trials.csv")
     assert trials.groupby("model").state.agg(list).to_dict() == {name: ["complete"] * 2 for name in SPACE["models"]}  # type: ignore[attr-defined]
+
+
+def test_a_ray_that_does_not_start_here_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", "nonsense")
+    with pytest.raises(
+        UserError, match=r"^Ray did not start on this machine \(Expecting value.*\); start the study again"
+    ):
+        cluster.connect(None, Console(quiet=True))
