@@ -29,6 +29,12 @@ def baseline(study: Study, name: str, quality: str) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
+def classes(study: Study, name: str) -> list[str]:
+    """The names of the classes; [] where the study does not say."""
+    names = _facts(study, name).get("classes")
+    return list(map(str, names)) if isinstance(names, list) else []
+
+
 def class_sizes(study: Study, name: str) -> dict[str, tuple[int, int]]:
     """By split: images of its smallest and of its largest class; {} where the study does not say."""
     sizes = _facts(study, name).get("images_per_class")

@@ -29,7 +29,8 @@ _SECTIONS = [
     for picture in (ExpectedBest, LearningCurves, DataScaling, TokenMerging, SettingImportance)
 ]
 _PARTS = (
-    ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), *((f"{name}-part", title) for name, title in _SECTIONS),
+    ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), ("mistakes", "Mistakes"),
+    *((f"{name}-part", title) for name, title in _SECTIONS),
     ("trials", "All trials"), ("stopped", "Failed and stopped"), ("speed", "How speed was measured"),
     ("environment", "What was run"),
 )  # fmt: skip
@@ -60,6 +61,7 @@ def render(study: Study) -> str:
 def _context(study: Study) -> dict[str, Any]:
     findings, pairs = weigh(study), comparisons(study)
     figures = {picture.name: drawn(picture) for picture in pictures(study, findings)}
+    mistakes = report_tables.mistakes(study)
     return {
         "title": ", ".join(study.names),
         "description": " ".join(str(spec["description"]) for spec in study.specs.values() if spec.get("description")),
@@ -79,9 +81,10 @@ def _context(study: Study) -> dict[str, Any]:
         },
         "remarks": remarks.remarks(study, findings),
         "sections": _SECTIONS,
-        "parts": _PARTS,
+        "parts": [(id, title) for id, title in _PARTS if mistakes or id != "mistakes"],
         "candidates": report_tables.candidates(study, findings.intervals),
         "pairs": report_tables.pairs(pairs, study),
+        "mistakes": mistakes,
         "trials": report_tables.trials(study),
         "failed": report_tables.failed(study),
         "pruned": report_tables.pruned(study),

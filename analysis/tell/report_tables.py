@@ -9,11 +9,13 @@ from analysis.read.candidates import UNCONFIRMED, choices, front, settings, spee
 from analysis.read.data_facts import class_sizes
 from analysis.read.study_folder import Study
 from analysis.tell.wording import trial_name
+from analysis.weigh import mistakes as confused
 from analysis.weigh.scaling import EXTRAPOLATED, SizeScaling
 from analysis.weigh.summary import summary
 from record import figures
 from record.folder import FAILED, PRUNED
 
+MAX_MATRIX = 12  # classes, one column each
 MAX_ROWS = 500  # a browser sorts them at once; trials.csv has the rest
 _UNSHOWN = ("torch", "host", "os", "busy", "hardware")  # of the timings: the conditions say these
 
@@ -145,6 +147,23 @@ def pairs(compared: pd.DataFrame, study: Study) -> Table | None:
     ]
     shares = ["difference"] if terms(study).is_share else []
     return table(frame, "Which candidates differ", notes, shares)
+
+
+def mistakes(study: Study) -> list[Table]:
+    """For each study's most accurate confirmed candidate: its classes, and where they are few what each is taken for."""
+    tables = []
+    for found in confused.mistakes(study):
+        of = trial_name({"study": found.study, "trial": found.candidate}, study)
+        frame = found.by_class()
+        ends = zip(frame.pop("low"), frame.pop("high"), strict=True)
+        frame.insert(3, "from_to", [_range(*pair, terms(study).point) for pair in ends])
+        note = "The least accurate first; “from to”: 95 % interval over seeds and test images. “share”: of the class's images."
+        tables.append(table(frame, f"Test images of each class, by {of}", [note], ["accuracy", "share"]))
+        if len(found.classes) <= MAX_MATRIX:
+            matrix = pd.DataFrame(found.named(), index=found.classes, columns=[f"as {name}" for name in found.classes])
+            title = f"What the images of each class are named, by {of}"
+            tables.append(table(matrix.rename_axis("class").reset_index(), title, shares=list(map(str, matrix))))
+    return tables
 
 
 def trials(study: Study) -> Table:
