@@ -4,7 +4,7 @@ python -m benchmarks.simulated_searches
 
 A trial's setting has an accuracy, its seed deviates from that normally, and the validation images add their luck: an image
 is hard for all trials or by chance (55 and 45 % of the variance). Settings lie below the best possible one by an
-exponentially distributed amount.
+exponentially distributed amount. Two models that are compared lie on surfaces of the kind that benchmarks/surfaces.py has.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,28 @@ from analysis.weigh.expected_best import expected_best
 from analysis.weigh.importance import MIN_TRIALS, fanova
 from analysis.weigh.scaling import EXTRAPOLATED, power_law
 from analysis.weigh.statistics import Floats, wilson_interval
-from analysis.weigh.tuning import last_gain
+from analysis.weigh.tuning import last_gain, spread_of_best
 from benchmarks.figure import Figure, at_least, at_most, show
-from benchmarks.simulated_answers import HARD_FOR_ALL
+from benchmarks.simulated_answers import HARD_FOR_ALL, simulate, told_apart
+from benchmarks.surfaces import Learner, Simulated, spec
+from study.cells import cells, distributions
+from study.search import Problem, space_filling
+from study.space.dimensions import Scalar
 
 SHAPES: tuple[Callable[[Floats], Floats], ...] = (lambda x: -((x - 0.6) ** 2), lambda x: x, lambda x: -np.exp(-6 * x))
 SEARCHES = 300  # of each kind
 BEST = 0.9
+NOISE, NEAR = 0.006, 0.05  # of two models: standard deviation over seeds; of a range, where a setting is no other one
+LOWEST, HIGHEST = 1e-4, 1e-2  # learning rates
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lr": ({}, {}),
+    "lr, one merges": ({}, {"merges": True, "merging_loss": 0.15}),
+    "lr and weight decay": ({"decay_width": 0.8}, {"decay_width": 1.0}),
+    "weight decay, and lr in other ranges": (
+        {"decay_width": 0.8},
+        {"decay_width": 1.0, "lowest": 10 * LOWEST, "highest": 10 * HIGHEST},
+    ),
+}
 SPREADS, DEVIATIONS, IMAGES, TRIALS = (0.0, 0.01, 0.05), (0.002, 0.01), (360, 1000, 5000), (4, 10, 30)
 
 
@@ -47,6 +63,7 @@ def search(
 def run() -> Iterator[Figure]:
     yield unconfirmed()
     yield from still_gaining()
+    yield from false_winners()
     yield from extrapolations()
     yield from importances()
 
@@ -89,6 +106,107 @@ def still_gaining() -> Iterator[Figure]:
             gained.append(expected_best(settings, trials + 4) - expected_best(settings, trials))
         name = f"searches said to be still gaining, where {trials // 3} more trials gain {100 * abs(np.mean(gained)):.1f} points"
         yield at_most(name, float(np.mean(said)), 0.05, "") if spread == 0 else Figure(name, f"{np.mean(said):.2f}")
+
+
+class Tried(NamedTuple):
+    """A trial of one of two models."""
+
+    settings: dict[str, Scalar]
+    observed: float  # validation accuracy
+    truth: float
+
+
+Pair = tuple[list[Tried], list[Tried]]  # the trials of two models
+
+
+def false_winners(searches: int = SEARCHES // 5) -> Iterator[Figure]:
+    """How often one of two models is called the more accurate one, where both are equal at their best settings, and where it
+    is by 10 points: if seeds and images decide alone, and if its lead must exceed the spread of the other's best trials.
+
+    Both try the same values. Beside it, what trials after the search would help: the rival's best values of the searched
+    settings that both have, with its own best of the others, in the model that is behind, unless it has tried them
+    ("follow-up"); or one more trial of each model as the search proposes it.
+    """
+    for trials in (2, 4, 8, 12):
+        equal, apart = (
+            np.array([called(kind, gap, trials, seed) for kind in PAIRS for seed in range(searches)])
+            for gap in (0.0, 0.1)
+        )
+        false, wrong, right = (equal[:, :4] >= 0).mean(axis=0), (apart == 1).mean(axis=0), (apart == 0).mean(axis=0)
+        name = f"equal models of which one is called more accurate after {trials} trials per cell"
+        note = (
+            f" (by seeds and images alone {false[1]:.2f}; the same with a follow-up, {equal[:, 4].mean():.2f} trials per "
+            f"cell, {false[2]:.2f}, with one more trial per cell {false[3]:.2f}); of models 10 points apart the better one "
+            f"is called so in {right[0]:.2f} ({right[1]:.2f}), the worse one in {wrong[0]:.2f} ({wrong[1]:.2f}; {wrong[2]:.2f}; "
+            f"{wrong[3]:.2f})"
+        )
+        yield at_most(name, float(false[0]), 0.1, "", note)
+
+
+def called(kind: str, gap: float, trials: int, seed: int) -> list[float]:
+    """Which of two models, the first better by `gap`, is called the more accurate one, -1 for none: by the study, by seeds and
+    images alone, the same after a follow-up, after one more trial of each; and the trials per cell of the follow-up."""
+    random = np.random.default_rng([seed, 7])
+    decades, widths = random.uniform(0.3, 1.7) + random.normal(0, 0.2, 2), random.uniform(0.35, 0.8, 2)
+    learners = {}
+    for i, own in enumerate(PAIRS[kind]):
+        best_lr = own.get("lowest", LOWEST) * 10 ** decades[i]
+        ranges = {"lowest": LOWEST, "highest": HIGHEST} | own
+        learners[f"model{i}"] = Learner(
+            best_lr, widths[i], BEST - gap * i, speed=200, size_exponent=0, patience=1.5, **ranges
+        )
+    surface = Simulated(kind, learners, (2000,), NOISE)
+    longer = _search_pair(surface, trials + 1, seed)
+    pair = longer[0][:trials], longer[1][:trials]
+    followed, extra = _followed_up(surface, pair, seed)
+    (winner, lead), (after, _), (more, _) = (_winner(each, seed) for each in (pair, followed, longer))
+    behind = np.array([trial.observed for trial in pair[winner == 0]])
+    return [winner if lead > spread_of_best(behind) else -1, winner, after, more, extra / 2]
+
+
+def _search_pair(surface: Simulated, trials: int, seed: int) -> Pair:
+    whole = spec(surface, trials, seed, priced=False)
+    first, second = (
+        [
+            _try(surface, cell.entry, space_filling.build(Problem.of(whole, cell, n)).values, (seed, i, n))
+            for n in range(trials)
+        ]
+        for i, cell in enumerate(cells(whole))
+    )
+    return first, second
+
+
+def _try(surface: Simulated, model: str, settings: dict[str, Scalar], seed: tuple[int, ...]) -> Tried:
+    whole = settings | {"train_size": max(surface.sizes)}
+    curve = surface.curve(model, whole, np.random.default_rng(seed))
+    return Tried(settings, float(curve[-1]), surface.truth(model, whole).accuracy)
+
+
+def _followed_up(surface: Simulated, pair: Pair, seed: int) -> tuple[Pair, int]:
+    """The trials with one more of the model that is behind, unless it has tried that."""
+    whole = spec(surface, 1, seed, priced=False)
+    best = [max(trials, key=lambda trial: trial.observed) for trials in pair]
+    behind = int(best[0].observed > best[1].observed)
+    ranges, theirs = (distributions(whole.models[f"model{i}"]) for i in (behind, 1 - behind))
+    shared = {n: v for n, v in best[1 - behind].settings.items() if ranges.get(n) == theirs[n]}
+    settings = best[behind].settings | shared
+
+    def place(name: str, value: Scalar) -> float:
+        low, high, log = (getattr(ranges[name], key) for key in ("low", "high", "log"))
+        return math.log(float(value) / low) / math.log(high / low) if log else (float(value) - low) / (high - low)
+
+    if any(all(abs(place(n, v) - place(n, settings[n])) <= NEAR for n, v in t.settings.items()) for t in pair[behind]):
+        return pair, 0
+    trial = _try(surface, f"model{behind}", settings, (seed, behind, 1000))
+    return (([*pair[0], trial], pair[1]) if behind == 0 else (pair[0], [*pair[1], trial])), 1
+
+
+def _winner(pair: Pair, seed: int) -> tuple[int, float]:
+    """(the model whose best trial is told to be more accurate after its confirmation, or -1; by how much)."""
+    chosen = [max(trials, key=lambda trial: trial.observed).truth for trials in pair]
+    study = simulate(chosen, 1000, NOISE, np.random.default_rng([seed, 9]))
+    told = told_apart(study)
+    return told[0][0] if told else -1, float(abs(np.diff(study.test.mean(axis=(1, 2)))[0]))
 
 
 def extrapolations() -> Iterator[Figure]:

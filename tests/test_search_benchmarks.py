@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import search_designs, stopping, trained_table
+from benchmarks import search_designs, simulated_searches, stopping, trained_table
 from benchmarks.search_designs import BUDGETS, PLAIN, compare, leads, lines
 from benchmarks.surfaces import COMPARE, SURFACES, TRADEOFF, Surface, Trained, spec
 from study import search
@@ -84,3 +84,13 @@ def test_early_stopping_keeps_the_front_and_saves_epochs() -> None:
     before = np.sum([stopping.outturn(kind, seed, stopping.on_accuracy_alone) for seed in range(5)], axis=0)
     assert now[1] >= 0.85 * now[0] and now[2] / 5 <= 0.8
     assert before[1] <= 0.85 * before[0]
+
+
+@pytest.mark.parametrize("kind", simulated_searches.PAIRS)
+def test_a_pair_of_models_is_called_apart_by_the_study_only_where_seeds_and_images_do_so(kind: str) -> None:
+    for trials, gap in ((2, 0.0), (4, 0.1)):
+        outcomes = [simulated_searches.called(kind, gap, trials, seed) for seed in range(3)]
+        assert outcomes == [simulated_searches.called(kind, gap, trials, seed) for seed in range(3)]
+        assert all(by_study in (-1, alone) for by_study, alone, *_ in outcomes)
+        if kind == "lr":  # both have tried the same values
+            assert all(extra == 0 and after == alone for _, alone, after, _, extra in outcomes)

@@ -49,14 +49,16 @@ def compare(folders: Folders, format: FormatOption = Format.TEXT) -> None:
     """Which confirmed candidates differ in test accuracy from the most accurate one, and what would tell others apart."""
     from analysis.read.study_folder import load
     from analysis.tell.tables import print_frame
-    from analysis.tell.tuning import caveats
+    from analysis.tell.tuning import caveats, other_settings
     from analysis.weigh.comparison import comparisons
 
     study = load(*folders)
     pairs = comparisons(study)
     print_notes(study.notes)
     print_notes(
-        caveats(study) if len(pairs) else ["fewer than two candidates were confirmed: there is nothing to compare"]
+        [*other_settings(study, pairs), *caveats(study)]
+        if len(pairs)
+        else ["fewer than two candidates were confirmed: there is nothing to compare"]
     )
     if format is Format.TEXT:
         pairs = pairs.drop(columns="p")

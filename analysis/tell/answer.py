@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, searched, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, searched, settings, speed, terms, tried
 from analysis.read.conditions import was_disturbed
 from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
-from analysis.tell.tuning import caveats
+from analysis.tell.tuning import caveats, other_settings
 from analysis.tell.wording import count, enumeration, setting, trial_name
 from analysis.weigh.learning import has_learnt
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
@@ -150,10 +150,12 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
     if not similar and not better and not untested:
-        p = own["p_holm"].max()
-        lines.append(
-            f"It is more accurate than every other candidate, each {_as_tuned(study, row)} (p = {p:.2g} at most)."
-        )
+        p, tuned, doubts = own["p_holm"].max(), _as_tuned(study, row), other_settings(study, own)
+        if doubts:
+            lines.append(f"{tuned.capitalize()}, it did better than every other candidate (p = {p:.2g} at most).")
+        else:
+            lines.append(f"It is more accurate than every other candidate, each {tuned} (p = {p:.2g} at most).")
+        lines += doubts
     if similar:
         lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy.")
         lines.append(_what_would_decide(study, row, own[~own["differ"]]))
@@ -165,9 +167,14 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
 
 
 def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
-    """Seeds and images say nothing of settings that were not tried, so a claim names the search that it rests on."""
-    trials = study.specs.get(study_of(study, row), {}).get("trials")
-    return f"as tuned with {count(trials, 'trial')} a cell" if isinstance(trials, int) else "as it was tuned"
+    """Seeds and images say nothing of settings that were not tried, so a claim names the search that it rests on: the trials
+    that were really run, which a time budget may have cut."""
+    trials = tried(study)
+    if "study" in trials:
+        trials = trials[trials["study"] == row["study"]]
+    per_cell = trials.groupby("cell").size()
+    low, high = int(per_cell.min()), int(per_cell.max())
+    return f"as tuned with {f'{low:,} to ' if low < high else ''}{count(high, 'trial')} per cell"
 
 
 def _what_would_decide(study: Study, row: dict[Any, Any], similar: pd.DataFrame) -> str:

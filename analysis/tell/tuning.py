@@ -1,11 +1,14 @@
 """In words: why a comparison of models may be one of how well each was tuned."""
 
+import math
 from collections.abc import Iterable
+
+import pandas as pd
 
 from analysis.read.candidates import terms
 from analysis.read.study_folder import Study
-from analysis.tell.wording import enumeration
-from analysis.weigh.tuning import Budget, Tuning, tuning
+from analysis.tell.wording import enumeration, shortened
+from analysis.weigh.tuning import BEST_TRIALS, Budget, Tuning, may_catch_up, tuning
 
 MAX_CELLS = 8  # whose trials are counted one by one
 
@@ -14,6 +17,22 @@ def caveats(study: Study) -> list[str]:
     """One sentence for each way in which cells were tuned too little, or not alike."""
     found = tuning(study)
     return [*_at_ends(found), *_gaining(study, found), *_unequal(found.unequal)]
+
+
+def other_settings(study: Study, pairs: pd.DataFrame) -> list[str]:
+    """That the most accurate candidate may lead only as its rivals were tuned; nothing where it leads by more than tuning
+    explains. `pairs`: rows of `comparisons`."""
+    show = terms(study).show_points
+    behind = list(may_catch_up(study, pairs))
+    unknown = [cell for cell, _, spread in behind if math.isnan(spread)]
+    close = [
+        f"{cell} is {show(gap)} behind but its best {BEST_TRIALS} trials lie {show(spread)} apart"
+        for cell, gap, spread in behind
+        if not math.isnan(spread)
+    ]
+    reasons = [f"fewer than {BEST_TRIALS} trials of {shortened(unknown, MAX_CELLS)} are complete"] if unknown else []
+    reasons = [*([shortened(close, MAX_CELLS)] if close else []), *reasons]
+    return [f"Other settings may close the gap: {'; '.join(reasons)}."] if reasons else []
 
 
 def _at_ends(found: Tuning) -> Iterable[str]:

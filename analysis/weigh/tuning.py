@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from analysis.read.candidates import confirm_runs, searched, terms, tried
 from analysis.read.data_facts import validation_images
 from analysis.read.study_folder import Study
@@ -15,6 +17,7 @@ from record.folder import COMPLETE, FAILED, PRUNED, SEARCH
 NEAR = 0.05  # of a range's width: so close to its end, the best may lie beyond
 # More of these buys accuracy with time: where to stop is what a study asks, not a matter of tuning.
 TRADED = ("train_size", "image_size", "tome_ratio")
+BEST_TRIALS = 4  # of a cell, whose spread says how much other settings may still gain
 
 
 class AtEnd(NamedTuple):
@@ -40,6 +43,15 @@ class Budget(NamedTuple):
     complete: int
     pruned: int
     failed: int
+
+
+class Behind(NamedTuple):
+    """A cell whose best candidate is behind by `gap`, no more than its best trials lie apart; `spread` is NaN where fewer
+    than `BEST_TRIALS` are complete."""
+
+    cell: str
+    gap: float
+    spread: float
 
 
 class Tuning(NamedTuple):
@@ -124,6 +136,32 @@ def _unequal(study: Study) -> list[Budget]:
         if len({budget.complete for budget in budgets}) > 1:
             unequal += budgets
     return unequal
+
+
+def may_catch_up(study: Study, pairs: pd.DataFrame) -> Iterator[Behind]:
+    """The cells that other settings may bring up to the most accurate candidate, though the tests of seeds and images tell
+    all their candidates from it; `pairs`: rows of `comparisons`.
+
+    Where the accuracy changes so much from one good trial to the next, so much may lie between the best trial and the
+    best setting: extreme value theory says so of any smooth optimum (de Haan, "Estimation of the minimum of a function
+    using order statistics", JASA 1981). benchmarks/simulated_searches.py shows how often the best four lie closer.
+    """
+    by, rows = study.keys[:-1], searched(study)
+    cells = rows[[*by, "trial", "cell"]]
+    for column, name in (("second", "cell"), ("first", "best")):
+        pairs = pairs.merge(cells.rename(columns={"trial": column, "cell": name}), on=[*by, column])
+    for key, own in pairs[pairs["cell"] != pairs["best"]].groupby([*by, "cell"], sort=False):
+        gap = float(own["difference"].min())
+        values = rows.loc[(rows[[*by, "cell"]] == list(key)).all(axis=1), terms(study).validation]
+        spread = spread_of_best(values.to_numpy(dtype=float))
+        if own["differ"].all() and gap > 0 and not gap > spread:
+            yield Behind("/".join(map(str, key)), gap, spread)
+
+
+def spread_of_best(accuracies: Floats) -> float:
+    """How far apart the best `BEST_TRIALS` of them lie; NaN where there are fewer."""
+    best = sorted(accuracies.tolist(), reverse=True)[:BEST_TRIALS]
+    return best[0] - best[-1] if len(best) == BEST_TRIALS else math.nan
 
 
 def _label(key: Sequence[Any]) -> str:

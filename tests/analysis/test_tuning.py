@@ -19,11 +19,11 @@ from analysis.tell.pictures import html
 from analysis.tell.pictures.data import pictures, weigh
 from analysis.tell.pictures.png import draw
 from analysis.tell.summary import print_summary
-from analysis.tell.tuning import caveats
+from analysis.tell.tuning import caveats, other_settings
 from analysis.weigh.comparison import comparisons, intervals
 from analysis.weigh.expected_best import band, expected_best, expected_best_curves
 from analysis.weigh.overview import overview
-from analysis.weigh.tuning import AtEnd, tuning
+from analysis.weigh.tuning import AtEnd, may_catch_up, spread_of_best, tuning
 
 LR = {"low": 1e-4, "high": 1e-2, "log": True, "step": None}
 
@@ -163,6 +163,71 @@ def test_the_luck_of_a_training_is_that_of_the_confirmed_seeds(tmp_path: Path) -
     [found] = tuning(study(tmp_path, rows)).gaining
     assert found.luck == pytest.approx(0.02)
     assert found.gain == pytest.approx(0.9 - expected_best([0.3, 0.4, 0.4, 0.5, 0.5, 0.9], 4))
+
+
+def confirmed(folder: Path, searches: dict[str, list[float]]) -> analysis.Study:
+    """Cells with these validation accuracies, the best of each confirmed with three seeds that reach about the same."""
+    rows = []
+    for name, values in searches.items():
+        rows += cell_of(list(values), name)
+        best = f"{name}-{int(np.argmax(values)):03d}"
+        for seed in (1, 2, 3):
+            tested = {"test_accuracy": max(values) + 0.001 * (seed - 2), "test_images": 10_000}
+            row = trial_row(
+                f"{best}-seed{seed}", max(values), 100.0, phase="confirm", candidate=best, seed=seed, **tested
+            )
+            rows.append(row)
+    return study(folder, rows)
+
+
+@pytest.mark.parametrize(
+    ("rival", "doubt"),
+    [
+        # The best is at 90 %; of the rival the best four count.
+        ([0.80, 0.79, 0.78, 0.75, 0.10], ""),  # they lie 5 points apart, it is 10 behind
+        ([0.80, 0.79, 0.78, 0.60], "vit is 10.0 points behind but its best 4 trials lie 20.0 points apart"),
+        ([0.80, 0.79, 0.78], "fewer than 4 trials of vit are complete"),
+    ],
+)
+def test_a_lead_holds_where_it_exceeds_the_spread_of_the_rivals_best_trials(
+    tmp_path: Path, rival: list[float], doubt: str
+) -> None:
+    made = confirmed(tmp_path, {"resnet18": [0.9, 0.5], "vit": rival})
+    pairs = comparisons(made)
+    assert pairs["differ"].all()
+    text = " ".join(answers(made, intervals(made), pairs)[0].sentences)
+    claim = (
+        f"It is more accurate than every other candidate, each as tuned with 2 to {len(rival)} trials per cell (p = "
+    )
+    assert (claim in text) == (not doubt)
+    assert ("it did better than every other candidate (p = " in text) == bool(doubt)
+    assert other_settings(made, pairs) == ([f"Other settings may close the gap: {doubt}."] if doubt else [])
+    assert doubt in text
+
+
+def test_a_rival_that_is_not_told_apart_or_of_the_same_cell_is_no_matter_of_tuning(tmp_path: Path) -> None:
+    alike = confirmed(tmp_path / "alike", {"resnet18": [0.9, 0.5], "vit": [0.899, 0.2, 0.2, 0.2]})
+    assert not comparisons(alike)["differ"].any() and not list(may_catch_up(alike, comparisons(alike)))
+    one = confirmed(tmp_path / "one", {"resnet18": [0.9, 0.5], "vit": [0.5, 0.2]})
+    pairs = comparisons(one)
+    one.trials["cell"] = "resnet18"
+    assert pairs["differ"].all() and not list(may_catch_up(one, pairs))
+
+
+def test_merged_studies_name_the_study_of_a_rival_that_may_catch_up(tmp_path: Path) -> None:
+    searches = {"resnet18": [0.9, 0.5], "vit": [0.8, 0.7, 0.7, 0.6]}
+    confirmed(tmp_path / "one", searches)
+    confirmed(tmp_path / "two", searches | {"vit": [0.8, 0.79, 0.78, 0.77]})
+    both = analysis.load(tmp_path / "one", tmp_path / "two")
+    [behind] = may_catch_up(both, comparisons(both))
+    assert behind.cell == "one/vit" and (behind.gap, behind.spread) == pytest.approx((0.1, 0.2))
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=9), st.lists(st.floats(0, 1), max_size=3))
+def test_only_better_trials_change_the_spread_of_the_best(values: list[float], worse: list[float]) -> None:
+    lowest = min(sorted(values)[-4:])
+    assert spread_of_best(np.array(values + [lowest * share for share in worse])) == spread_of_best(np.array(values))
+    assert np.isnan(spread_of_best(np.array(values[:3])))
 
 
 def test_an_older_folder_without_cells_has_one_per_model(tmp_path: Path) -> None:
