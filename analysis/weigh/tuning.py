@@ -125,14 +125,18 @@ def _luck(study: Study, key: tuple[Any, ...], accuracy: float) -> float:
 
 
 def _unequal(study: Study) -> list[Budget]:
-    """Cells of merged studies are compared within their study."""
+    """Cells of merged studies are compared within their study. A model that has no trial counts as one cell."""
     trials = study.trials[study.trials["phase"] == SEARCH]
     unequal: list[Budget] = []
-    for _, own in trials.groupby(study.keys[:-1], sort=False) if study.keys[:-1] else [("", trials)]:
+    for name, spec in study.specs.items():
+        own = trials[trials["study"] == name] if "study" in trials else trials
         budgets = [
             Budget(_label(key), *(int((rows["state"] == state).sum()) for state in (COMPLETE, PRUNED, FAILED)))
             for key, rows in own.groupby([*study.keys, "cell"], sort=False)
         ]
+        models = spec.get("models")
+        untried = [model for model in models if model not in set(own["model"])] if isinstance(models, dict) else []
+        budgets += [Budget(_label([*[name][: len(study.keys) - 1], model, model]), 0, 0, 0) for model in untried]
         if len({budget.complete for budget in budgets}) > 1:
             unequal += budgets
     return unequal

@@ -138,6 +138,13 @@ def test_the_answer_names_who_was_tuned_too_little(tmp_path: Path) -> None:
     assert caveats(study(tmp_path / "fair", [*cell_of([0.7, 0.9]), *cell_of([0.6, 0.8], "resnet18")])) == []
 
 
+def test_a_model_that_the_time_budget_left_no_trial_is_named(tmp_path: Path) -> None:
+    made = study(tmp_path, [*cell_of([0.7, 0.9]), *cell_of([0.6, 0.8], "resnet18")])
+    assert caveats(made) == []
+    made.spec["models"]["mlp"] = {"search": {}}
+    assert caveats(made) == ["Complete trials per cell differ: vit 2, resnet18 2 and mlp 0."]
+
+
 @pytest.mark.parametrize(
     ("accuracies", "validation", "is_gaining"),
     [
