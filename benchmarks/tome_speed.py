@@ -4,12 +4,15 @@ python -m benchmarks.tome_speed
 
 "Fused" is torch's scaled_dot_product_attention, as timm calls it. In bfloat16 on a CPU this project's models are faster
 (models/layers/attention.py), the plain one too. So the gain of merging alone is also measured, with the same attention
-on both sides.
+on both sides. At last, the latency of one image, in eager PyTorch and in the engines that models are deployed with.
+
+python -m benchmarks.tome_speed --single    # only the latency of one image
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -21,9 +24,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import models
 from benchmarks.figure import Figure, at_least, at_most, show
-from models import vit_tome
+from models import engines, vit_tome
+from models.engines import Source
 from models.layers import attention, token_merging
+from record import processors
 from trainables import device as hardware
 from trainables.data.images import Images
 from trainables.image_classification.task import Config, Data, Loop
@@ -35,6 +41,12 @@ SHARE_AT, MAX_SHARE = 13, 0.05
 OF_ARITHMETIC = 0.97
 BATCH = 64  # as in the spaces at 224 px
 SMALL_BATCH = 16  # the fastest for inference of the plain ViT on 2 cores; merging is a larger share of it
+SINGLE: dict[str, dict[str, Scalar]] = {
+    "112 px, 65 tokens": {"image_size": 112, "patch_size": 14},
+    "224 px, 197 tokens": {"image_size": 224},
+}
+RATIOS = (0.3, 0.5, 0.8)
+ENGINES = ("torch", "onnxruntime", "openvino")
 FUSED = -1
 Contestants = dict[int, Callable[[], object]]  # by r; 0 is the plain model
 Timings = dict[int, Timing]  # by r, with FUSED
@@ -62,6 +74,7 @@ def run() -> Iterator[Figure]:
     yield from best_batches(inference, inference_small)
     for batch in (BATCH, SMALL_BATCH):
         yield from share_of_merging(loops[SHARE_AT], batch, device)
+    yield from single_image(device)
 
 
 def time_inference(loops: Mapping[int, Loop], pixels: torch.Tensor) -> tuple[Timings, Timings, dict[int, float]]:
@@ -108,6 +121,35 @@ def best_batches(times: Timings, small_times: Timings) -> Iterator[Figure]:
             f"{SMALL_BATCH} and {BATCH}",
             " / ".join(f"{speed[r] / speed[plain]:.2f}x" for r in TARGETS),
         )
+
+
+def single_image(device: torch.device) -> Iterator[Figure]:
+    """Latency of one image, plain and merging in turns, in each engine that computes on the device."""
+    for what, options in SINGLE.items():
+        size, half = int(options["image_size"]), (0.5, 0.5, 0.5)
+        options = OPTIONS | options
+        networks = {0.0: models.build("vit", **options)}
+        networks |= {ratio: models.build("vit_tome", tome_ratio=ratio, **options) for ratio in RATIOS}
+        image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+        for name in ENGINES:
+            engine = engines.find(name)
+            if device.type not in engine.DEVICES:
+                continue
+            compiled = [
+                engine.compile(
+                    network.to(device).eval(), Source(size, size, size, half, half),
+                    threads=processors.usable(), calibration=None, bfloat16=True,
+                )
+                for network in networks.values()
+            ]  # fmt: skip
+            calls = [partial(runner, image) for runner in compiled]
+            plain, *merging = alternate(calls, device, repeats=200, seconds=10, min_repeats=20)
+            spread = max(each.spread for each in (plain, *merging))
+            yield Figure(
+                f"one image, {what}, {name} ({compiled[0].dtype}): ToMe of ratio {' / '.join(map(str, RATIOS))} against plain",
+                " / ".join(f"{plain.median / each.median:.2f}x" for each in merging)
+                + f", plain {1000 * plain.median:.1f} ms, quartiles up to {spread:.0%} apart",
+            )
 
 
 def build_loop(model: str, data: Data, device: torch.device) -> Loop:
@@ -180,4 +222,4 @@ def share_of_merging(loop: Loop, batch: int, device: torch.device) -> Iterator[F
 
 
 if __name__ == "__main__":
-    show(run())
+    show(single_image(hardware.pick(1)) if "--single" in sys.argv[1:] else run())

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 # Up to this many keys, a token's scores for the backward pass take no more memory than the rest of its block.
 MAX_KEYS = 1024
 MAX_SCORES = 2**28  # of all heads of a batch: half a gigabyte in bfloat16
+MIN_SCORES = 2**18  # in inference; fewer (one image of 200 tokens) take less time than to start several operations
 # torch's softmax reads rows of bfloat16 in vectors of 32 and the tail one by one, at six times the cost per number.
 VECTOR, MAX_TAIL = 32, 8
 
@@ -51,7 +52,9 @@ def _writes_out(q: Tensor, k: Tensor) -> bool:
     if q.device.type != "cpu" or dtype != torch.bfloat16:
         return False
     (batch, heads, queries, _), keys = q.shape, k.shape[2]
-    return keys <= MAX_KEYS and batch * heads * queries * keys <= MAX_SCORES
+    scores = batch * heads * queries * keys
+    is_small = scores <= MIN_SCORES and not q.requires_grad
+    return keys <= MAX_KEYS and scores <= MAX_SCORES and not is_small
 
 
 def _additive(mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,12 +74,16 @@ def match(keys: Tensor, r: int, prefix: int) -> Match:
     """
     keys = keys.detach()
     directions = keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp_min(1e-12)
-    similarity = directions[:, prefix::2] @ directions[:, prefix + 1 :: 2].transpose(1, 2)  # (B, |A|, |B|)
-    return best_match(similarity, r, prefix)
+    a, b = directions[:, prefix::2], directions[:, prefix + 1 :: 2]
+    if _is_single(keys):  # so small a product in bfloat16 takes longer to start than to compute; autocast skips float64
+        return best_match((a.double() @ b.double().transpose(1, 2)).to(keys.dtype), r, prefix)
+    return best_match(a @ b.transpose(1, 2), r, prefix)  # similarity (B, |A|, |B|)
 
 
 def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     """`match` on given similarities (B, |A|, |B|); among equals the earlier token wins."""
+    if _is_single(similarity):
+        return _match_single(similarity[0].float().numpy(), r, prefix)
     (batch, size_a, size_b), device = similarity.shape, similarity.device
     count = prefix + size_a + size_b
     remaining = count - r
@@ -101,6 +106,26 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     first_a = torch.arange(prefix, batch * count, count, device=device).unsqueeze(1)
     leaving = torch.add(first_a, chosen, alpha=2)
     return Match(target, staying, leaving.view(-1), _rows(receiving, remaining))
+
+
+def _is_single(x: Tensor) -> bool:
+    """Whether x is of one image on a CPU, in eager mode: then NumPy takes a fifth of the time of torch's operations."""
+    if torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return False  # nor may a graph for any number of images depend on the number
+    return len(x) == 1 and x.device.type == "cpu"
+
+
+def _match_single(similarity: np.ndarray, r: int, prefix: int) -> Match:
+    """`best_match` of one image: similarity (|A|, |B|)."""
+    partner = similarity.argmax(1)
+    chosen = (-similarity.max(1)).argsort(kind="stable")[:r]
+    leaving = prefix + 2 * chosen
+    stays = np.ones(prefix + sum(similarity.shape), np.bool_)
+    stays[leaving] = False
+    target = stays.cumsum() - 1
+    target[leaving] = receiving = target[prefix + 1 + 2 * partner[chosen]]
+    tensors = (torch.from_numpy(each) for each in (target, stays.nonzero()[0], leaving, receiving))
+    return Match(next(tensors).unsqueeze(0), *tensors)
 
 
 def _rows(positions: Tensor, tokens: int) -> Tensor:

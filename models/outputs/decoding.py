@@ -80,7 +80,8 @@ def _limits(model: Transformer, mask: Tensor, search: Search) -> Tensor:
     return limits.clamp(max=model.config.max_length - 1)
 
 
-@torch.inference_mode()
+# no_grad, not inference_mode: there, autocast of torch 2.14 converts all weights again in every step.
+@torch.no_grad()
 def greedy(model: Transformer, source: Tensor, search: Search = Search()) -> list[list[int]]:
     """The most likely token at each step: source (B, S) -> B translations without special tokens."""
     mask = source_mask(source)
@@ -108,7 +109,7 @@ def greedy(model: Transformer, source: Tensor, search: Search = Search()) -> lis
     return [_sentence(tokens) for tokens in written.tolist()]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def beam(model: Transformer, source: Tensor, search: Search) -> list[list[int]]:
     """Beam search: source (B, S) -> the translation of each sentence with the best score, without special tokens.
 

@@ -88,6 +88,10 @@ def test_products_are_written_out_only_in_bfloat16_and_up_to_a_size():
     q, k, *_ = case(1024, 1024, "none", torch.bfloat16)
     assert attention._writes_out(q, k)
     assert not attention._writes_out(q.expand(2, 2, 1024, 8).repeat(65, 1, 1, 1), k)  # 130 x 2 x 1024 x 1024 scores
+    few, many = torch.zeros(2, 6, 200, 8, dtype=torch.bfloat16), torch.zeros(2, 6, 210, 8, dtype=torch.bfloat16)
+    assert not attention._writes_out(few[:1], few[:1])  # without gradients, on 6 x 200 x 200 scores
+    assert attention._writes_out(few[:1].requires_grad_(), few[:1])
+    assert attention._writes_out(many, many)
     with torch.autocast("cpu", torch.float16):
         assert not writes_out(64, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):

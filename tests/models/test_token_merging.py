@@ -83,6 +83,18 @@ def test_match_by_hand():
     assert match(keys, 2, prefix=1).target.tolist() == [[0, 2, 1, 1, 2]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_image_alone_is_matched_as_in_a_batch(dtype):
+    keys = torch.randn(5, 26, 8).to(dtype)
+    together = match(keys, 9, prefix=1)
+    for image, target in zip(keys, together.target, strict=True):
+        alone = match(image.unsqueeze(0), 9, prefix=1)
+        assert torch.equal(alone.target[0], target)
+        assert torch.equal(target[alone.leaving], alone.receiving)
+        assert torch.equal(target[alone.staying], torch.arange(17))
+        assert torch.equal(torch.cat([alone.staying, alone.leaving]).sort().values, torch.arange(26))
+
+
 def test_merge_gradient_is_each_tokens_share():
     matched = Match(torch.tensor([[0, 1, 1]]), torch.tensor([0, 1]), torch.tensor([2]), torch.tensor([1]))
     x = torch.randn(1, 3, 2, dtype=torch.float64, requires_grad=True)

@@ -6,12 +6,16 @@ import copy
 import json
 import math
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.layers.precision import has_bfloat16
 from record.folder import StudyFolder
 from trainables import device as hardware
 from trainables.data import DataError
@@ -190,6 +194,30 @@ def test_a_compiled_model_trains_alike_and_its_state_fits_a_plain_one(data: Data
     again = Loop(Config(**fields), "scratch_vit", options, "none", data, CPU)
     again.load_state_dict(compiled.state_dict())
     assert again.evaluate(data.validation)[1] == pytest.approx(b["val_loss"], rel=1e-4)
+
+
+class Conversions(TorchDispatchMode):
+    """Counts the conversions of the given tensors to other number formats."""
+
+    def __init__(self, tensors: Iterable[torch.Tensor]) -> None:
+        super().__init__()
+        self.tensors, self.count = list(tensors), 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is torch.ops.aten._to_copy.default:
+            self.count += any(args[0] is tensor for tensor in self.tensors)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="this CPU does not compute bfloat16 in hardware")
+def test_inference_converts_the_weights_once(data: Data) -> None:
+    training = loop(data)
+    pixels = torch.from_numpy(np.array(data.validation.images[:2]))
+    with training.inference(), Conversions(training.model.parameters()) as conversions:
+        training.logits(pixels)
+        first = conversions.count
+        training.logits(pixels)
+    assert first and conversions.count == first
 
 
 def test_a_diverged_loss_ends_the_epoch_with_the_reason(data: Data) -> None:

@@ -201,7 +201,8 @@ class Loop:
     def inference(self) -> Iterator[None]:
         """Inside, the model only predicts; its weights are converted to bfloat16 once, not once per batch."""
         self.model.eval()
-        with torch.inference_mode(), self._autocast():
+        # no_grad, not inference_mode: there, autocast of torch 2.14 converts all weights again in every call.
+        with torch.no_grad(), self._autocast():
             yield
 
     def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:

@@ -183,7 +183,7 @@ class Loop:
         """Whether the model computes in bfloat16: if the config allows it and the hardware is made for it."""
         return self.config.bfloat16 and has_bfloat16(self.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def evaluate(self, pairs: Pairs) -> Evaluation:
         """Loss and greedy or beam-search translations."""
         self.model.eval()
