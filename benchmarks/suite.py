@@ -16,6 +16,7 @@ from benchmarks.figure import Figure
 NAMES = (
     "tome_speed",
     "training_step",
+    "good_script",
     "study_overhead",
     "start_up",
     "scale",

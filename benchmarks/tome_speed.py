@@ -14,7 +14,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import models
 from benchmarks.figure import Figure, at_least, at_most, show
 from models import engines, vit_tome
-from models.engines import Source
+from models.engines import EngineError, Source
 from models.layers import attention, token_merging
 from record import processors
 from trainables import device as hardware
@@ -126,30 +126,35 @@ def best_batches(times: Timings, small_times: Timings) -> Iterator[Figure]:
 def single_image(device: torch.device) -> Iterator[Figure]:
     """Latency of one image, plain and merging in turns, in each engine that computes on the device."""
     for what, options in SINGLE.items():
-        size, half = int(options["image_size"]), (0.5, 0.5, 0.5)
-        options = OPTIONS | options
-        networks = {0.0: models.build("vit", **options)}
-        networks |= {ratio: models.build("vit_tome", tome_ratio=ratio, **options) for ratio in RATIOS}
-        image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+        built: dict[str, Any] = OPTIONS | options
+        networks = [models.build("vit", **built)]
+        networks += [models.build("vit_tome", tome_ratio=ratio, **built) for ratio in RATIOS]
         for name in ENGINES:
-            engine = engines.find(name)
-            if device.type not in engine.DEVICES:
+            if device.type not in engines.find(name).DEVICES:
                 continue
-            compiled = [
-                engine.compile(
-                    network.to(device).eval(), Source(size, size, size, half, half),
-                    threads=processors.usable(), calibration=None, bfloat16=True,
-                )
-                for network in networks.values()
-            ]  # fmt: skip
-            calls = [partial(runner, image) for runner in compiled]
-            plain, *merging = alternate(calls, device, repeats=200, seconds=10, min_repeats=20)
-            spread = max(each.spread for each in (plain, *merging))
-            yield Figure(
-                f"one image, {what}, {name} ({compiled[0].dtype}): ToMe of ratio {' / '.join(map(str, RATIOS))} against plain",
-                " / ".join(f"{plain.median / each.median:.2f}x" for each in merging)
-                + f", plain {1000 * plain.median:.1f} ms, quartiles up to {spread:.0%} apart",
-            )
+            figure = f"one image, {what}, {name}: ToMe of ratio {' / '.join(map(str, RATIOS))} against plain"
+            try:
+                yield Figure(figure, latencies(name, [network.to(device).eval() for network in networks], device))
+            except EngineError as error:  # not installed
+                yield Figure(figure, str(error))
+
+
+def latencies(engine: str, networks: Sequence[Any], device: torch.device) -> str:
+    """How many times as fast as the first network the others answer one image."""
+    size, half = networks[0].patch_embed.img_size[0], (0.5, 0.5, 0.5)
+    source = Source(size, size, size, half, half)
+    image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+    runners = [
+        engines.find(engine).compile(
+            network, source, threads=processors.usable(), calibration=None, bfloat16=True
+        )
+        for network in networks
+    ]  # fmt: skip
+    calls = [partial(runner, image) for runner in runners]
+    plain, *merging = alternate(calls, device, repeats=200, seconds=10, min_repeats=20)
+    spread = max(each.spread for each in (plain, *merging))
+    ratios = " / ".join(f"{plain.median / each.median:.2f}x" for each in merging)
+    return f"{ratios}, {runners[0].dtype}, plain {1000 * plain.median:.1f} ms, quartiles up to {spread:.0%} apart"
 
 
 def build_loop(model: str, data: Data, device: torch.device) -> Loop:

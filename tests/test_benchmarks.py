@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import torch
 
+from benchmarks import gpu_check
 from benchmarks.figure import Figure, at_least, at_most
 from benchmarks.small_study import overhead, start_up
 from benchmarks.suite import NAMES, RESULTS, alone, environment, page
@@ -44,6 +47,7 @@ def test_the_suite_has_every_benchmark_of_the_folder() -> None:
         "engines",  # 15 minutes by itself
         "few_images",
         "figure",
+        "gpu_check",  # on a CUDA machine
         "recorded_studies",
         "small_study",
         "suite",
@@ -51,6 +55,31 @@ def test_the_suite_has_every_benchmark_of_the_folder() -> None:
         "trained_table",
     }
     assert files - apart == set(NAMES)
+
+
+def fails(device: torch.device) -> Iterator[Figure]:
+    yield at_least("before it fails", 2, 1)
+    raise RuntimeError("two\nlines")
+
+
+def test_the_gpu_check_goes_on_after_an_error_and_ends_with_its_table_and_status() -> None:
+    def passes(device: torch.device) -> list[Figure]:
+        return [Figure("only reported", device.type)]
+
+    figures = list(gpu_check.run([fails, passes], torch.device("cpu")))
+    assert gpu_check.exit_status(figures[:1]) == gpu_check.exit_status(figures[2:]) == 0
+    assert gpu_check.exit_status(figures) == 1
+    assert gpu_check.table(figures).splitlines()[2:] == [
+        "| before it fails | 2.00x | 1x or more | yes |",
+        "| fails | RuntimeError: two lines | no error | **no** |",
+        "| only reported | cpu | none |  |",
+    ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU to check")
+def test_the_gpu_check_says_in_one_line_that_there_is_no_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_check.main() == 0
+    assert capsys.readouterr().out == "gpu_check: there is no CUDA GPU here, so nothing was checked\n"
 
 
 def test_a_function_alone_runs_in_a_process_of_its_own() -> None:
