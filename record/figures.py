@@ -16,6 +16,7 @@ Type = Literal["float64", "Int64", "str", "boolean"]
 
 TRIALS, EPOCHS, PROFILE = "trials", "epochs", "profile"  # the tables, as their files are called
 IMAGES, TEXT = (IMAGE_CLASSIFICATION.name,), (TRANSLATION.name,)
+REFUSED = "refused"  # column that says why a study does without an engine
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
 
 
@@ -79,6 +80,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("seed", "seed of subset, initial weights and order", type="Int64"),
     Figure("data", "data set that was really read", type="str"),
     Figure("weights", "what training started from: none, timm:NAME or file:NAME", type="str"),
+    Figure("engine", "engine (docs/engines.md): in trials.csv the one whose speed the row has", type="str", tables=(TRIALS, PROFILE), tasks=IMAGES),
     # -- settings that every study of a task has a column for
     Figure("lr", "peak learning rate", setting=True, tasks=IMAGES),
     Figure("factor", "factor of the learning rate schedule", setting=True, tasks=TEXT),
@@ -156,6 +158,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("train_threads", "CPU threads of the training step: those of a trial, as its resources.cpus say", type="Int64", tables=(PROFILE,)),
     Figure("spread", "interquartile range over the median, of the noisier timing", "share", tables=(PROFILE,)),
     Figure("busy", "what disturbed the timing, if anything", type="str", tables=(PROFILE,)),
+    Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE,), tasks=IMAGES),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),
     Figure("host", "host name of the node", type="str", tables=(PROFILE,)),
     Figure("torch", "version of torch", type="str", tables=(PROFILE,)),

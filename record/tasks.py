@@ -19,6 +19,7 @@ class Terms:
     examples: str  # what inference speed counts: images, sentences
     training_examples: str  # what train_size counts: images, pairs
     baseline: str  # what reaches the quality of a model that learnt nothing
+    engines: bool  # whether models/engines run its trained models, and its code is `trainables.task.Deployable`
 
     @property
     def validation(self) -> str:
@@ -55,9 +56,11 @@ class Terms:
 
 
 IMAGE_CLASSIFICATION = Terms(
-    "image_classification", "accuracy", "accuracy", 1.0, 0.01, "images", "images", "naming the most frequent class"
-)
-TRANSLATION = Terms("translation", "bleu", "BLEU", 100.0, 1.0, "sentences", "pairs", "copying the source sentence")
+    "image_classification", "accuracy", "accuracy", 1.0, 0.01, "images", "images", "naming the most frequent class", True
+)  # fmt: skip
+TRANSLATION = Terms(
+    "translation", "bleu", "BLEU", 100.0, 1.0, "sentences", "pairs", "copying the source sentence", False
+)  # fmt: skip
 
 TASKS = {task.name: task for task in (IMAGE_CLASSIFICATION, TRANSLATION)}
 DEFAULT = IMAGE_CLASSIFICATION.name

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 import models
+from models.engines import EAGER
 from record import figures
 from record.errors import UserError
+from record.figures import REFUSED
 from record.folder import PROFILE, SEARCH
 from record.settings import costs_time
 from study.ledger import IsolatedTiming, Ledger, Trial, number
@@ -75,38 +77,51 @@ def timings(ledger: Ledger, entry: str, phase: str) -> list[IsolatedTiming]:
     return sorted(usable, key=lambda timing: timing.phase == phase)
 
 
-def setting_costs(ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str) -> dict[str, float]:
-    """The isolated figures of an entry at these settings; {} where the entry was not timed.
+def setting_costs(
+    ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str, engine: str = EAGER
+) -> dict[str, float]:
+    """The isolated figures of an entry at these settings in an engine, with those of training, which are eager's.
+
+    {} where the entry was not timed, or the engine is refused here or, between two points, anywhere along the range.
 
     An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
     between points that are first made monotone (isotonic regression): noise must not make a model that does less work
     look slower.
     """
-    entry, measured = ledger.spec.models[entry_name], figures.measured(ledger.spec.task)
+    entry = ledger.spec.models[entry_name]
     point = {name: settings[name] for name in speed_dimensions(entry)}
     usable = timings(ledger, entry_name, phase)
-    if exact := [timing.figures for timing in usable if timing.point == point]:
-        return {name: number(exact[-1], name) for name in measured}
+    if exact := [timing for timing in usable if timing.point == point]:
+        return _figures(ledger, exact[-1], engine)
     ranged = [name for name in point if isinstance(entry.search.get(name), Range)]
     others = {name: value for name, value in point.items() if name not in ranged}
     along = {
-        float(timing.point[ranged[0]]): timing.figures
+        float(timing.point[ranged[0]]): _figures(ledger, timing, engine)
         for timing in usable
         if ranged and others.items() <= timing.point.items()
     }
-    if not along:
+    if not along or not all(along.values()):
         return {}
     at, xs = float(point[ranged[0]]), sorted(along)
-    curves = {name: monotone([number(along[x], name) for x in xs]) for name in measured}
+    curves = {name: monotone([along[x][name] for x in xs]) for name in along[xs[0]]}
     return {name: float(np.interp(at, xs, curve)) for name, curve in curves.items()}
 
 
-def interpolated_speed(ledger: Ledger, timing: IsolatedTiming) -> float | None:
+def _figures(ledger: Ledger, timing: IsolatedTiming, engine: str) -> dict[str, float]:
+    """What a trial of this setting inherits if it is deployed with this engine; {} where that is refused or was not timed."""
+    own = timing.by_engine().get(engine, {REFUSED: ""})
+    if REFUSED in own:
+        return {}
+    whole = timing.figures | own
+    return {name: number(whole, name) for name in figures.measured(ledger.spec.task)}
+
+
+def interpolated_speed(ledger: Ledger, timing: IsolatedTiming, engine: str = EAGER) -> float | None:
     """For a timing of the confirm phase: the speed that the search interpolated there; None where it was timed."""
     timed = any(other.point == timing.point for other in timings(ledger, timing.model, SEARCH))
     if timing.phase == PROFILE or timed:
         return None
-    return setting_costs(ledger, timing.model, timing.point, SEARCH).get(ledger.spec.terms.speed)
+    return setting_costs(ledger, timing.model, timing.point, SEARCH, engine).get(ledger.spec.terms.speed)
 
 
 def monotone(values: list[float]) -> npt.NDArray[np.float64]:

@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from models.engines import EAGER
 from record.errors import UserError
 from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
 from study.address import masked
@@ -90,18 +91,27 @@ class IsolatedTiming:
     phase: str
     point: dict[str, Scalar]  # the dimensions that change the speed
     settings: dict[str, Scalar]  # those and the fixed ones
-    figures: Figures
+    figures: Figures  # of eager PyTorch
+    engines: dict[str, Figures] = field(
+        default_factory=dict
+    )  # of the other engines: of inference, or why it is refused
 
     def attributes(self) -> dict[str, object]:
         """The record: the figures stand beside the other fields."""
         return {
             "model": self.model, "phase": self.phase, "point": self.point, "settings": self.settings, **self.figures,
+            **({"engines": self.engines} if self.engines else {}),
         }  # fmt: skip
+
+    def by_engine(self) -> dict[str, Figures]:
+        return {EAGER: self.figures, **self.engines}
 
     @classmethod
     def read(cls, attributes: dict[str, Any]) -> IsolatedTiming:
         rest = dict(attributes)
-        return cls(rest.pop("model"), rest.pop("phase"), rest.pop("point"), rest.pop("settings"), rest)
+        fields = (rest.pop(name) for name in ("model", "phase", "point", "settings"))
+        others = rest.pop("engines", {})
+        return cls(*fields, rest, others)
 
 
 class Ledger:

@@ -7,8 +7,10 @@ from functools import partial
 
 from rich.console import Console
 
+from models.engines import EAGER
 from record import contents
 from record.errors import UserError
+from record.figures import REFUSED
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH
 from study import checkpoints, cluster, costs, duration, tables
 from study.candidates import candidates
@@ -139,10 +141,14 @@ def _has_timing(ledger: Ledger, model: str, point: dict[str, Scalar]) -> bool:
 
 
 def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
-    entry, session = run.spec.models[model], run.session
-    figures = time_alone(run.spec, entry, point, session.task.shape(session.data))
-    settings = {name: value for name, value in entry.settings.items() if name != "lr"} | point
-    run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, figures))
+    session = run.session
+    rows = time_alone(run.spec, model, point, session.task.shape(session.data))
+    settings = {name: value for name, value in run.spec.models[model].settings.items() if name != "lr"} | point
+    run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, rows.pop(EAGER), rows))
+    at = f" ({', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""
+    for figures in rows.values():
+        if REFUSED in figures:
+            run.console.print(f"{model}{at}: {figures[REFUSED]}", highlight=False, markup=False, soft_wrap=True)
     session.interruption.check()
 
 

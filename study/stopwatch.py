@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import psutil
 import ray
 import torch
 
+from models.engines import EAGER
 from study import cluster
 from study.space.dimensions import Scalar
-from study.space.schema import ModelEntry, StudySpec, split_settings
+from study.space.schema import StudySpec, split_settings
 from trainables import device as hardware
 from trainables import task as tasks
 from trainables import timing
@@ -23,10 +25,13 @@ ATTEMPTS = 2  # what disturbs both would disturb a third
 CLOCK_GRAIN_SECONDS = 0.1  # processor times are this coarse
 
 
+Rows = dict[str, Figures]  # the figures of one setting by engine
+
+
 class Attempt(NamedTuple):
     """One timing, and what ran beside it."""
 
-    figures: Figures
+    rows: Rows
     share_of_others: float  # of the processor time
     others_on_gpu: int  # processes
 
@@ -48,20 +53,23 @@ class ProcessorSeconds(NamedTuple):
         return max(0.0, machine - own - CLOCK_GRAIN_SECONDS) / max(machine, 1e-9)
 
 
-def time_alone(spec: StudySpec, entry: ModelEntry, point: dict[str, Scalar], shape: Mapping[str, int]) -> Figures:
-    """Time one setting with a whole node (and one GPU) reserved in Ray, so that nothing of the study runs beside it.
+def time_alone(spec: StudySpec, model: str, point: dict[str, Scalar], shape: Mapping[str, int]) -> Rows:
+    """Time one setting of a model entry in all its engines, with a whole node (and one GPU) reserved in Ray, so that nothing
+    of the study runs beside it. Eager PyTorch has the figures of training, too.
 
     Inference uses all of the node's cores, as a deployed model would; the training step has the threads of a trial, since
     that is what a trial costs.
 
     shape: what the task's profile must know of the data.
     """
+    entry = spec.models[model]
     gpu = 1 if entry.resources.gpus > 0 else 0
     cpus = int(max(node.get("CPU", 0) for node in cluster.nodes() if node.get("GPU", 0) >= gpu))
     training, options = split_settings(spec, entry.settings | point)
     train_threads = hardware.threads_of(entry.resources.cpus)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
-    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads))
+    engines = spec.engines_of(model)
+    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads, engines))
 
 
 def _time(
@@ -73,24 +81,40 @@ def _time(
     cpus: int,
     gpu: int,
     train_threads: int,
-) -> Figures:
+    engines: Sequence[str],
+) -> Rows:
     torch.set_num_threads(cpus)
     module = tasks.named(task)
-    device = hardware.pick(gpu)
+    device, config = hardware.pick(gpu), module.Config(**training)
 
-    def attempt() -> Attempt:
+    def attempt(timed: Callable[[], Rows]) -> Attempt:
         before = ProcessorSeconds.read()
-        figures = module.profile(module.Config(**training), model, options, device, shape, train_threads)
+        rows = timed()
         share = ProcessorSeconds.read().share_of_others(before)
-        return Attempt(figures, share, hardware.other_processes_on(device))
+        return Attempt(rows, share, hardware.other_processes_on(device))
 
-    figures = undisturbed(attempt)
+    def profile() -> Rows:
+        return {EAGER: module.profile(config, model, options, device, shape, train_threads)}
+
+    rows = undisturbed(partial(attempt, profile))
+    if [*engines] != [EAGER]:
+        contest = tasks.deployable(task).time_engines(config, model, options, device, shape, engines)
+        rows = _with_engines(rows[EAGER], undisturbed(partial(attempt, contest)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     where: Figures = {"hardware": name, "host": socket.gethostname()}
-    return figures | where | {"torch": torch.__version__, "os": platform.system()}
+    where |= {"torch": torch.__version__, "os": platform.system()}
+    return {engine: figures | where for engine, figures in rows.items()}
 
 
-def undisturbed(attempt: Callable[[], Attempt]) -> Figures:
+def _with_engines(alone: Figures, rows: Rows) -> Rows:
+    """The rows of all engines, of which the eager one also has what was timed of it alone: training, and what disturbed it."""
+    eager = rows[EAGER]
+    spreads = [figures["spread"] for figures in (alone, eager)]
+    worst = max(spread for spread in spreads if isinstance(spread, float))
+    return rows | {EAGER: alone | eager | {"spread": worst, "busy": alone["busy"] or eager["busy"]}}
+
+
+def undisturbed(attempt: Callable[[], Attempt]) -> Rows:
     """The figures of the first attempt beside which nothing else ran, else of the least disturbed one.
 
     What still disturbed them is told in `busy`; None if nothing did. Repeats that differ too much are not a reason for
@@ -102,11 +126,12 @@ def undisturbed(attempt: Callable[[], Attempt]) -> Figures:
         if not current.others_on_gpu and current.share_of_others <= timing.NOISE:
             break
     best = min(attempts, key=lambda each: (each.others_on_gpu, each.share_of_others))
-    return best.figures | {"busy": _disturbance(best)}
+    return {engine: figures | {"busy": _disturbance(best, figures)} for engine, figures in best.rows.items()}
 
 
-def _disturbance(attempt: Attempt) -> str | None:
-    spread = attempt.figures["spread"]
+def _disturbance(attempt: Attempt, figures: Figures) -> str | None:
+    if (spread := figures.get("spread")) is None:  # an engine that is refused was not timed
+        return None
     assert isinstance(spread, float)
     if attempt.others_on_gpu:
         return f"{attempt.others_on_gpu} other processes were on the GPU"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def write(ledger: Ledger, data: DataFacts) -> None:
     rows = {
         figures.TRIALS: trial_rows(ledger, data),
         figures.EPOCHS: epoch_rows(ledger),
-        figures.PROFILE: [_timing_row(ledger, timing) for timing in ledger.timings],
+        figures.PROFILE: [row for timing in ledger.timings for row in _timing_rows(ledger, timing)],
     }
     for table, content in rows.items():
         columns = [figure.name for figure in figures.of(ledger.spec.task, table)]
@@ -120,11 +120,14 @@ def epoch_rows(ledger: Ledger) -> list[Figures]:
     return rows
 
 
-def _timing_row(ledger: Ledger, timing: IsolatedTiming) -> Figures:
-    """One timing: its settings, its figures, and the speed that the search had interpolated there."""
-    row: Figures = {"model": timing.model, "phase": timing.phase}
-    row |= timing.settings
-    return row | timing.figures | {ledger.spec.terms.interpolated_speed: interpolated_speed(ledger, timing)}
+def _timing_rows(ledger: Ledger, timing: IsolatedTiming) -> Iterator[Figures]:
+    """One row per engine: the setting, its figures, and the speed that the search had interpolated there."""
+    terms = ledger.spec.terms
+    for engine, own in timing.by_engine().items():
+        row: Figures = {"model": timing.model, "phase": timing.phase}
+        row |= timing.settings
+        row |= {"engine": engine} if terms.engines else {}
+        yield row | own | {terms.interpolated_speed: interpolated_speed(ledger, timing, engine)}
 
 
 def _write(path: Path, rows: Sequence[Figures], columns: Sequence[str]) -> None:

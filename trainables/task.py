@@ -9,7 +9,7 @@ DataOptions, D the data that a search may see, T the test split.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
@@ -156,6 +156,24 @@ class Task(Protocol[C, O, D, T]):
         """
 
 
+class Deployable(Protocol[C_contra]):
+    """What the module of a task has besides whose models run in the engines of models/engines (`Terms.engines`)."""
+
+    def time_engines(
+        self,
+        config: C_contra,
+        model: str,
+        options: Settings,
+        device: torch.device,
+        shape: Mapping[str, int],
+        engines: Sequence[str],
+    ) -> Callable[[], dict[str, Figures]]:
+        """Compile one model of random weights with each engine; the call that times inference in all of them, in turns.
+
+        It gives each engine's figures, or why it is refused: it cannot run the network, or answers differently.
+        """
+
+
 def config_class(name: str) -> type[TrainingConfig]:
     """The training Config of a task, without importing torch. Raises UserError for an unknown task."""
     return cast("type[TrainingConfig]", _module(name, "config").Config)
@@ -174,6 +192,11 @@ def data_sets(name: str) -> DataSets:
 def named(name: str) -> Task[TrainingConfig, object, SearchData, Sized]:
     """The task's code. To whoever gets it by name, its own classes are opaque. Raises UserError for an unknown task."""
     return cast("Task[TrainingConfig, object, SearchData, Sized]", _module(name, "task"))
+
+
+def deployable(name: str) -> Deployable[TrainingConfig]:
+    """The code of a task that has engines."""
+    return cast("Deployable[TrainingConfig]", _module(name, "task"))
 
 
 def _module(task: str, part: str) -> ModuleType:

@@ -9,6 +9,7 @@ Importing this package imports neither torch nor an engine; `Portable` engines l
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,10 @@ class Engine(Protocol):
     @property
     def DEVICES(self) -> tuple[str, ...]:
         """Types of torch's devices that it computes on; of these it takes the one that holds the network."""
+
+    @property
+    def PACKAGES(self) -> tuple[str, ...]:
+        """Packages of the extra that it needs, in the order in which a missing one is named."""
 
     def compile(
         self, network: nn.Module, source: Source, *, threads: int, calibration: np.ndarray | None, bfloat16: bool
@@ -132,13 +137,33 @@ def find(name: str) -> Engine:
     return cast(Engine, importlib.import_module(f"{__name__}.{name}"))
 
 
+def check_installed(name: str) -> None:
+    """Raise EngineError where a package of this engine is missing; none of them is imported."""
+    for package in find(name).PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise _not_installed(name, package)
+
+
+def _not_installed(engine: str, package: str | None) -> EngineError:
+    return EngineError(f"engine {engine} needs the package {package}, which is not installed: {EXTRA}")
+
+
 @contextmanager
 def packages_of(engine: str) -> Iterator[None]:
     """Inside, a package that is not installed is an EngineError that says how to get it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise EngineError(f"engine {engine} needs the package {error.name}, which is not installed: {EXTRA}") from None
+        raise _not_installed(engine, error.name) from None
+
+
+@contextmanager
+def running(engine: str) -> Iterator[None]:
+    """Inside, whatever the engine raises for a network that it cannot run is an EngineError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(f"engine {engine} cannot run this network: {one_line(error)}") from error
 
 
 def unreadable(path: Path, error: Exception) -> EngineError:

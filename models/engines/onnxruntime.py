@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 DEVICES = ("cpu",)
+PACKAGES = ("onnxruntime", "onnxscript")
 FILES = ("model.onnx",)
 
 

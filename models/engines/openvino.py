@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.engines import Source, packages_of, unreadable
+from models.engines import Source, packages_of, running, unreadable
 
 if TYPE_CHECKING:
     from torch import nn
 
 DEVICES = ("cpu",)
+PACKAGES = ("openvino", "onnxscript")
 FILES = ("model.xml", "model.bin")
 
 
@@ -78,7 +79,9 @@ def compile(
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> OpenVinoRunner:
-    return OpenVinoRunner(convert(network, source, "openvino"), threads, bfloat16)
+    model = convert(network, source, "openvino")
+    with running("openvino"):
+        return OpenVinoRunner(model, threads, bfloat16)
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True, dtype: str | None = None) -> OpenVinoRunner:

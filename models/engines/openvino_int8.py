@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of
+from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of, running
 from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["DEVICES", "FILES", "compile", "load"]
+__all__ = ["DEVICES", "FILES", "PACKAGES", "compile", "load"]
+
+PACKAGES = (*openvino.PACKAGES, "nncf")
 
 
 def compile(
@@ -40,14 +42,14 @@ def compile(
     attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
     chosen = np.linspace(0, len(calibration) - 1, min(CALIBRATION_IMAGES, len(calibration))).astype(int)
     model = openvino.convert(network, source, "openvino_int8")
-    with redirect_stdout(io.StringIO()):  # its progress bars
+    with running("openvino_int8"), redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(
             model,
             nncf.Dataset([calibration[i : i + 1] for i in chosen]),
             subset_size=len(chosen),
             model_type=nncf.ModelType.TRANSFORMER if attends else None,
         )
-    return OpenVinoRunner(quantised, threads, bfloat16, "int8")
+        return OpenVinoRunner(quantised, threads, bfloat16, "int8")
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True) -> OpenVinoRunner:

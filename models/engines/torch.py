@@ -14,6 +14,7 @@ from models.inputs.preprocessing import prepare
 from models.layers.precision import has_bfloat16
 
 DEVICES = ("cpu", "cuda")
+PACKAGES: tuple[str, ...] = ()
 
 
 class TorchRunner:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from models.engines import EngineError, Source
-from models.engines.torch import DEVICES, TorchRunner
+from models.engines.torch import DEVICES, PACKAGES, TorchRunner
 from record.errors import one_line
 
-__all__ = ["DEVICES", "compile"]
+__all__ = ["DEVICES", "PACKAGES", "compile"]
 
 
 class CompiledRunner(TorchRunner):

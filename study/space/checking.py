@@ -8,6 +8,7 @@ from typing import Any, get_args
 import psutil
 
 import models
+from models import engines
 from record.errors import nearest, one_line
 from record.settings import types
 from study.space.configs import about, build_config, convert
@@ -26,9 +27,19 @@ def check_models(spec: StudySpec, where: str) -> None:
     Imports torch, which `--list-spaces` should not wait for. Raises UserError that names all problems.
     """
     spec = typed(spec)
+    check_engines(spec, where)
     problems = [p.below("models", name) for name, entry in spec.models.items() for p in _problems(spec.task, entry)]
     if problems:
         raise user_error(where, problems)
+
+
+def check_engines(spec: StudySpec, where: str) -> None:
+    """Raise UserError where a package of an engine is not installed."""
+    for name in dict.fromkeys(engine for entry in spec.models for engine in spec.engines_of(entry)):
+        try:
+            engines.check_installed(name)
+        except engines.EngineError as error:
+            raise user_error(where, [Problem(("engines",), str(error))]) from None
 
 
 def _problems(task: str, entry: ModelEntry) -> Iterator[Problem]:

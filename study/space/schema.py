@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from models import engines
 from record import figures, tasks
 from record.errors import nearest
 from record.looks import MOST, Looks, planned
@@ -25,6 +26,7 @@ from record.settings import settable
 from record.tasks import Terms
 from study.space.configs import read_config
 from study.space.dimensions import Choices, Dimension, Open, Range, Scalar, Strict
+from study.space.engine_names import engine_problems
 from study.space.messages import Problem, refuse
 from study.space.numbers import MAX_CELLS, MAX_COUNT, Positive, Real, Repeats, Whole
 from study.space.plain import name_problems
@@ -59,6 +61,9 @@ class Entry(Open):
     weights: str = Field("none", description="initial weights: none (random), timm (published ones) or a file")
     epochs: Whole = Field(10, ge=1, le=MAX_COUNT, description="epochs per trial")
     resources: Resources = Field(Resources(), description="CPU cores and GPUs per trial")
+    engines: list[str] | None = Field(
+        None, description="what the model may be deployed with; null: the study's engines"
+    )
     search: dict[str, Dimension] = Field({}, description="settings that Optuna searches: a range or a list of choices")
     factors: dict[str, Choices] = Field(
         {}, description="settings to cross: each combination of values gets its own cell"
@@ -211,6 +216,11 @@ class StudySpec(Strict):
         description="how long a trial may take for an epoch, such as 2h, before it fails; null: many times the expected",
     )
     checkpoint_seconds: Real = Field(60.0, ge=0, description="seconds between the checkpoints of a running trial")
+    engines: list[str] = Field(
+        [engines.EAGER],
+        description=f"what models may be deployed with (docs/engines.md): each is timed and tested in all of them; any of "
+        f"{', '.join(engines.available())}",
+    )
     early_stopping: EarlyStopping | None = Field(EarlyStopping(), description="when trials are stopped; null: never")
     confirm: Confirm = Field(Confirm(), description="how much the confirm phase trains")
     models: dict[str, ModelEntry] = Field(min_length=1, description="the contenders, by a name of your choice")
@@ -271,6 +281,20 @@ class StudySpec(Strict):
         refuse(name_problems(models))
         return models
 
+    @field_validator("engines")
+    @classmethod
+    def _known_engines(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        refuse(engine_problems(info.data.get("task"), names))
+        return names
+
+    @field_validator("models")
+    @classmethod
+    def _known_engines_of_models(cls, models: dict[str, ModelEntry], info: ValidationInfo) -> dict[str, ModelEntry]:
+        for name, entry in models.items():
+            if entry.engines is not None:
+                refuse(p.below(name, "engines") for p in engine_problems(info.data.get("task"), entry.engines))
+        return models
+
     @field_validator("models")
     @classmethod
     def _train_size_has_a_price(cls, models: dict[str, ModelEntry], info: ValidationInfo) -> dict[str, ModelEntry]:
@@ -290,6 +314,11 @@ class StudySpec(Strict):
     def terms(self) -> Terms:
         """The terms in which the study's task is reported."""
         return tasks.terms(self.task)
+
+    def engines_of(self, entry: str) -> list[str]:
+        """The engines that a model entry is timed and tested in; eager PyTorch is always among them."""
+        own = self.models[entry].engines
+        return self.engines if own is None else own
 
     def data_options(self) -> object:
         """The DataOptions of the task."""

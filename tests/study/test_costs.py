@@ -53,7 +53,13 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-def timing(ledger: Ledger, point: dict[str, Any], speed: float, phase: str = "profile") -> None:
+def timing(
+    ledger: Ledger,
+    point: dict[str, Any],
+    speed: float,
+    phase: str = "profile",
+    engines: dict[str, Figures] | None = None,
+) -> None:
     figures: Figures = {
         "inference_images_per_second": speed,
         "latency_ms": 1.0,
@@ -63,7 +69,7 @@ def timing(ledger: Ledger, point: dict[str, Any], speed: float, phase: str = "pr
         "gflops_per_image": 1.0,
         "peak_memory_mb": 5.0,
     }
-    ledger.add_timing(IsolatedTiming("vit_tome", phase, point, point, figures))
+    ledger.add_timing(IsolatedTiming("vit_tome", phase, point, point, figures, engines or {}))
 
 
 def test_the_grid_crosses_what_changes_the_speed_and_nothing_else(ledger: Ledger) -> None:
@@ -120,6 +126,42 @@ def test_training_costs_follow_from_the_step_the_size_and_the_epochs(ledger: Led
     assert costs["eval_seconds"] == pytest.approx(100 / 50 * 3)
     trial.rows = [{"epoch": 1}]
     assert trial_costs(ledger, trial, data)["train_seconds"] == pytest.approx(0.02 * 4)  # it ran one epoch only
+
+
+def test_each_engine_has_its_own_speeds_and_what_training_costs_of_eager(ledger: Ledger) -> None:
+    for ratio, speed in ((0.0, 300.0), (0.4, 500.0)):
+        point = {"tome_ratio": ratio, "image_size": 32}
+        timing(ledger, point, 100.0, engines={"openvino": {"inference_images_per_second": speed, "latency_ms": 0.2}})
+    settings = {"tome_ratio": 0.2, "image_size": 32}
+    costs = setting_costs(ledger, "vit_tome", settings, "search", "openvino")
+    assert costs["inference_images_per_second"] == pytest.approx(400) and costs["latency_ms"] == pytest.approx(0.2)
+    eager = setting_costs(ledger, "vit_tome", settings, "search")
+    assert eager["inference_images_per_second"] == 100 and eager["latency_ms"] == 1
+    assert costs.keys() == eager.keys() and costs["train_step_seconds"] == eager["train_step_seconds"]
+    assert setting_costs(ledger, "vit_tome", settings, "search", "onnxruntime") == {}
+
+
+def test_an_engine_that_is_refused_somewhere_is_not_interpolated(ledger: Ledger) -> None:
+    fast: Figures = {"inference_images_per_second": 300.0, "latency_ms": 0.2}
+    for ratio, own in ((0.0, fast), (0.4, fast), (0.8, {"refused": "cannot merge so many"})):
+        timing(ledger, {"tome_ratio": ratio, "image_size": 32}, 100.0, engines={"openvino": own})
+
+    def costs(ratio: float) -> dict[str, float]:
+        return setting_costs(ledger, "vit_tome", {"tome_ratio": ratio, "image_size": 32}, "search", "openvino")
+
+    assert costs(0.4)["inference_images_per_second"] == 300
+    assert costs(0.2) == costs(0.8) == {}
+
+
+def test_timings_of_engines_are_kept_and_those_without_are_eager(tmp_path: Path) -> None:
+    point = {"tome_ratio": 0.0, "image_size": 32}
+    with Ledger(tmp_path, resolve(SPACE, "test")) as ledger:
+        timing(ledger, point, 100.0)
+        timing(ledger, point, 90.0, "confirm", engines={"openvino": {"refused": "no"}})
+    with Ledger(tmp_path, resolve(SPACE, "test")) as ledger:
+        old, new = ledger.timings
+    assert "engines" not in old.attributes() and old.by_engine().keys() == {"torch"}
+    assert new.by_engine()["openvino"] == {"refused": "no"} and "engines" not in new.figures
 
 
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=8))

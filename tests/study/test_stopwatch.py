@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.stopwatch import Attempt, ProcessorSeconds, undisturbed
+from study.stopwatch import Attempt, ProcessorSeconds, Rows, undisturbed
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,18 @@ def test_a_disturbed_timing_is_repeated_and_says_so_if_that_did_not_help(
 
     def attempt() -> Attempt:
         median, spread, share, on_gpu = next(left)
-        return Attempt({"median": median, "spread": spread}, share, on_gpu)
+        return Attempt({"torch": {"median": median, "spread": spread}}, share, on_gpu)
 
-    figures = undisturbed(attempt)
+    figures = undisturbed(attempt)["torch"]
     assert list(left) == []
     assert figures["median"] == median
     assert figures["busy"] is None if busy is None else busy in str(figures["busy"])
+
+
+def test_each_engine_says_how_far_its_own_repeats_are_apart() -> None:
+    rows: Rows = {"torch": {"spread": 0.02}, "openvino": {"spread": 0.3}, "openvino_int8": {"refused": "cannot run it"}}
+    busy = {engine: row["busy"] for engine, row in undisturbed(lambda: Attempt(rows, 0.0, 0)).items()}
+    assert busy == {"torch": None, "openvino": "the repeats' quartiles are 30% apart", "openvino_int8": None}
 
 
 def test_what_other_processes_took_is_a_share_of_the_processor_time() -> None:

@@ -89,6 +89,21 @@ def test_a_row_tells_settings_results_and_costs(tmp_path: Path, spec: StudySpec)
     assert profile.width.tolist() == [8, 16] and profile.inference_images_per_second.tolist() == [50, 50]
 
 
+def test_a_timing_has_a_row_for_each_engine(tmp_path: Path, spec: StudySpec) -> None:
+    engines: dict[str, Figures] = {
+        "openvino": {"inference_images_per_second": 90.0, "dtype": "bfloat16"},
+        "onnxruntime": {"refused": "engine onnxruntime cannot run this network: it is too large"},
+    }
+    with Ledger(tmp_path, spec) as ledger:
+        ledger.add_timing(IsolatedTiming("resnet18", "profile", {"width": 8}, {"width": 8}, TIMED, engines))
+        tables.write(ledger, DATA)
+    profile = read(tmp_path, "profile")
+    assert profile.engine.tolist() == ["torch", "openvino", "onnxruntime"] and profile.width.tolist() == [8, 8, 8]
+    assert profile.inference_images_per_second.tolist()[:2] == [50, 90]
+    assert profile.train_step_seconds.notna().tolist() == [True, False, False]  # timed once
+    assert profile.refused.isna().tolist() == [True, True, False]
+
+
 def test_the_front_is_the_search_s_by_trial_and_the_confirm_phase_s_by_candidate(
     tmp_path: Path, spec: StudySpec
 ) -> None:

@@ -1,0 +1,125 @@
+"""An image classifier in the engines that it may be deployed with: compiled, compared with eager PyTorch, and timed.
+
+The caller ensures that nothing else runs while something is timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from models import engines
+from models.engines import EAGER, EngineError, Runner, Source
+from record.errors import one_line
+from record.figures import REFUSED
+from trainables import timing
+from trainables.image_classification.config import Config
+from trainables.image_classification.loop import Loop
+from trainables.image_classification.profile import INFERENCE_BATCHES, noise
+from trainables.task import Figures, Settings
+from trainables.timing import Throughput
+
+SECONDS = 1.5  # for the last timings of an engine, at one image and again at its best batch
+
+
+def time_engines(
+    config: Config,
+    model: str,
+    options: Settings,
+    device: torch.device,
+    shape: Mapping[str, int],
+    names: Sequence[str],
+) -> Callable[[], dict[str, Figures]]:
+    """Compile one model of random weights with each engine; the call that times them, in turns, on random images.
+
+    Images start in main memory, where logits end: what a GPU has to fetch is part of its time.
+    """
+    data = noise(config, **shape)
+    loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
+    images = data.train.images
+    runners: dict[str, Runner] = {}
+    refused: dict[str, Figures] = {}
+    for name in names:
+        try:
+            runners[name] = compiled(loop, name, images)
+            _rehearse(loop, name, runners[name], images)
+        except Exception as error:
+            if name == EAGER:
+                raise
+            refused[name] = {REFUSED: reason(name, error)}
+            runners.pop(name, None)
+    return partial(_time, loop, runners, refused, images)
+
+
+def compiled(loop: Loop, name: str, calibration: np.ndarray, bfloat16: bool | None = None) -> Runner:
+    """The loop's network as it is now in this engine, with torch's threads; bfloat16: as the config says by default.
+
+    calibration: training images (N, height, width, 3). Raises EngineError, and whatever the engine raises.
+    """
+    height, width = loop.data.train.images.shape[1:3]
+    (r, g, b), (r_std, g_std, b_std) = loop.mean.tolist(), loop.std.tolist()
+    return engines.find(name).compile(
+        loop.model,
+        Source(height, width, loop.image_size, (r, g, b), (r_std, g_std, b_std)),
+        threads=torch.get_num_threads(),
+        calibration=calibration,
+        bfloat16=loop.config.bfloat16 if bfloat16 is None else bfloat16,
+    )
+
+
+def reason(name: str, error: Exception) -> str:
+    """Why an engine is refused, in a line that names it."""
+    if isinstance(error, EngineError):
+        return str(error)
+    return f"engine {name} cannot run this network: {type(error).__name__}: {one_line(error)}"
+
+
+def _rehearse(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> None:
+    """Raise EngineError where the engine computes something else than eager float32.
+
+    Random weights make classes nearly equally likely, so the classes say nothing of fewer bits: an engine is checked in
+    float32. One of whole numbers only has to run; trained networks are tested in it.
+    """
+    if runner.dtype == "int8":
+        runner(images[:1])
+        return
+    exact = runner if runner.dtype == "float32" else compiled(loop, name, images, bfloat16=False)
+    engines.check(name, compiled(loop, EAGER, images, bfloat16=False), exact, images)
+
+
+def _time(
+    loop: Loop, runners: Mapping[str, Runner], refused: Mapping[str, Figures], images: np.ndarray
+) -> dict[str, Figures]:
+    """Each engine's figures; the best batches are searched one engine after the other, the rest is timed in turns."""
+    found: dict[str, Throughput] = {}
+    failed: dict[str, Figures] = {}
+    for name, runner in runners.items():
+        try:
+            found[name] = timing.best_throughput(partial(_batch, runner, images), INFERENCE_BATCHES, loop.device)
+        except Exception as error:
+            if name == EAGER:
+                raise
+            failed[name] = {REFUSED: reason(name, error)}
+    singles = [_batch(runners[name], images, 1) for name in found]
+    best = [_batch(runners[name], images, throughput.size) for name, throughput in found.items()]
+    seconds = SECONDS * len(found)
+    turns = zip(*(timing.alternate(calls, loop.device, seconds=seconds) for calls in (singles, best)), strict=True)
+    rows: dict[str, Figures] = {}
+    for (name, throughput), (single, several) in zip(found.items(), turns, strict=True):
+        devices = engines.find(name).DEVICES
+        rows[name] = {
+            "dtype": runners[name].dtype,
+            "device": loop.device.type if loop.device.type in devices else devices[0],
+            "threads": torch.get_num_threads(),
+            **replace(throughput, single=single, best=several).figures("images"),
+            "spread": several.spread,
+        }
+    return rows | failed | refused
+
+
+def _batch(runner: Runner, images: np.ndarray, size: int) -> Callable[[], object]:
+    return partial(runner, np.resize(images, (size, *images.shape[1:])))
