@@ -80,7 +80,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("seed", "seed of subset, initial weights and order", type="Int64"),
     Figure("data", "data set that was really read", type="str"),
     Figure("weights", "what training started from: none, timm:NAME or file:NAME", type="str"),
-    Figure("engine", "engine (docs/engines.md): in trials.csv the one whose speed the row has", type="str", tables=(TRIALS, PROFILE), tasks=IMAGES),
+    Figure("engine", "engine (docs/engines.md); of a search trial the fastest one of its setting, whose speed the row has, of a confirm trial torch", type="str", tables=(TRIALS, PROFILE), tasks=IMAGES),
     # -- settings that every study of a task has a column for
     Figure("lr", "peak learning rate", setting=True, tasks=IMAGES),
     Figure("factor", "factor of the learning rate schedule", setting=True, tasks=TEXT),

@@ -17,7 +17,7 @@ from models.engines import EAGER
 from record import figures
 from record.errors import UserError
 from record.figures import REFUSED
-from record.folder import PROFILE, SEARCH
+from record.folder import CONFIRM, PROFILE, SEARCH
 from record.settings import costs_time
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.dimensions import Choices, Range, Scalar
@@ -131,19 +131,38 @@ def monotone(values: list[float]) -> npt.NDArray[np.float64]:
     return isotonic_regression(values, increasing=values[-1] >= values[0]).x
 
 
+def deployed(
+    ledger: Ledger, entry: str, settings: dict[str, Scalar], phase: str
+) -> tuple[str | None, dict[str, float]]:
+    """The engine whose speed a trial of these settings has, and its `setting_costs`; (None, {}) where none was timed.
+
+    In the search the fastest one that is not refused; of equals, the first that the space lists. A confirmed trial has a
+    row for each engine in engines.csv; its own costs are eager's, as its accuracy is.
+    """
+    names = [EAGER] if phase == CONFIRM else ledger.spec.engines_of(entry)
+    costs = {name: setting_costs(ledger, entry, settings, phase, name) for name in names}
+    timed = [name for name in names if costs[name]]
+    if not timed:
+        return None, {}
+    fastest = max(timed, key=lambda name: costs[name][ledger.spec.terms.speed])
+    return fastest, costs[fastest]
+
+
 def trial_costs(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, float]:
     """The trial's isolated figures, with what its epochs so far (or its budget, before the first) cost alone.
 
-    Adds train_seconds and eval_seconds to `setting_costs`; {} where the entry was not timed.
+    Adds train_seconds and eval_seconds to the costs of `deployed`; both are of eager PyTorch, which trains and evaluates.
+    {} where the entry was not timed.
     """
-    settings = ledger.settings(trial)
-    costs = setting_costs(ledger, trial.cell.entry, settings, trial.cell.phase)
+    settings, entry, phase = ledger.settings(trial), trial.cell.entry, trial.cell.phase
+    _, costs = deployed(ledger, entry, settings, phase)
     if not costs:
         return {}
     task = tasks.named(ledger.spec.task)
     config = task.Config(**split_settings(ledger.spec, settings)[0])
     epochs = len(trial.rows) or trial.epochs
-    training, evaluation = task.epoch_seconds(config, costs, data.train, data.validation)
+    eager = setting_costs(ledger, entry, settings, phase)
+    training, evaluation = task.epoch_seconds(config, eager, data.train, data.validation)
     return costs | {"train_seconds": training * epochs, "eval_seconds": evaluation * epochs}
 
 

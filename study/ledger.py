@@ -109,9 +109,8 @@ class IsolatedTiming:
     @classmethod
     def read(cls, attributes: dict[str, Any]) -> IsolatedTiming:
         rest = dict(attributes)
-        fields = (rest.pop(name) for name in ("model", "phase", "point", "settings"))
         others = rest.pop("engines", {})
-        return cls(*fields, rest, others)
+        return cls(rest.pop("model"), rest.pop("phase"), rest.pop("point"), rest.pop("settings"), rest, others)
 
 
 class Ledger:

@@ -14,7 +14,7 @@ import models
 from record import figures
 from record.folder import COMPLETE, CONFIRM, SEARCH, write_whole
 from record.pareto import pareto_mask
-from study.costs import DataFacts, interpolated_speed, trial_costs
+from study.costs import DataFacts, deployed, interpolated_speed, trial_costs
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.schema import StudySpec, split_settings
 from trainables.task import Figures, config_class
@@ -79,6 +79,8 @@ def _trial_row(ledger: Ledger, trial: Trial, data: DataFacts) -> Figures:
     if trial.rows:
         row |= _reached(trial, task)
         row |= trial_costs(ledger, trial, data)
+        if ledger.spec.terms.engines:
+            row["engine"], _ = deployed(ledger, trial.cell.entry, settings, trial.cell.phase)
     return row
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from record.folder import COMPLETE, FAILED, PRUNED, RUNNING
 from study.candidates import best_of_each, front
-from study.costs import setting_costs
+from study.costs import deployed
 from study.ledger import Ledger, Trial
 from study.proposals import Proposals
 from study.space.dimensions import Scalar
@@ -66,7 +66,7 @@ class View:
         on_front = Counter(trial.cell.entry for trial in front(self.ledger, complete)) if complete else Counter()
         for trial in best_of_each(complete, self.metric, lambda trial: trial.cell.entry):
             entry = trial.cell.entry
-            costs = setting_costs(self.ledger, entry, self.ledger.settings(trial), self.phase)
+            _, costs = deployed(self.ledger, entry, self.ledger.settings(trial), self.phase)
             table.add_row(
                 entry,
                 f"{trial.last[self.metric]:.4f}",

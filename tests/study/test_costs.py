@@ -16,6 +16,7 @@ from study.cells import Cell
 from study.costs import (
     DataFacts,
     check_grid,
+    deployed,
     grid,
     interpolated_speed,
     monotone,
@@ -151,6 +152,36 @@ def test_an_engine_that_is_refused_somewhere_is_not_interpolated(ledger: Ledger)
 
     assert costs(0.4)["inference_images_per_second"] == 300
     assert costs(0.2) == costs(0.8) == {}
+
+
+def test_a_search_trial_has_the_speed_of_its_fastest_engine_and_eager_s_evaluation(tmp_path: Path) -> None:
+    data = DataFacts("digits", train=1000, validation=100, test=100)
+    with Ledger(tmp_path, resolve(SPACE | {"engines": ["torch", "openvino", "onnxruntime"]}, "test")) as ledger:
+        for ratio, fastest in ((0.0, 400.0), (0.4, 90.0)):
+            engines: dict[str, Figures] = {
+                "openvino": {"inference_images_per_second": fastest, "latency_ms": 0.2},
+                "onnxruntime": {"refused": "it computes something else"},
+            }
+            timing(ledger, {"tome_ratio": ratio, "image_size": 32}, 100.0, engines=engines)
+
+        def trial(ratio: float, phase: str = "search") -> Trial:
+            params: dict[str, Any] = {"tome_ratio": ratio, "image_size": 32, "lr": 0.1, "train_size": 200}
+            return Trial("t", Cell("vit_tome", (), phase), params, 0, epochs=3)
+
+        def chosen(trial: Trial) -> str | None:
+            return deployed(ledger, "vit_tome", ledger.settings(trial), trial.cell.phase)[0]
+
+        costs = trial_costs(ledger, trial(0.0), data)
+        assert chosen(trial(0.0)) == "openvino" and costs["inference_images_per_second"] == 400
+        assert costs["latency_ms"] == 0.2 and costs["eval_seconds"] == pytest.approx(100 / 100 * 3)
+        assert chosen(trial(0.4)) == "torch"  # openvino is slower there
+        assert trial_costs(ledger, trial(0.4), data)["inference_images_per_second"] == 100
+        between = trial_costs(ledger, trial(0.2), data)
+        assert chosen(trial(0.2)) == "openvino" and between["inference_images_per_second"] == pytest.approx(245)
+        confirmed = trial(0.0, "confirm")
+        assert chosen(confirmed) == "torch"
+        assert trial_costs(ledger, confirmed, data)["inference_images_per_second"] == 100
+        assert deployed(ledger, "resnet18", {}, "search") == (None, {})
 
 
 def test_timings_of_engines_are_kept_and_those_without_are_eager(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _time(
             **replace(throughput, single=single, best=several).figures("images"),
             "spread": several.spread,
         }
-    return rows | failed | refused
+    return {**rows, **failed, **refused}
 
 
 def _batch(runner: Runner, images: np.ndarray, size: int) -> Callable[[], object]:
