@@ -206,7 +206,8 @@ called `{contended}...`; all other times and speeds were measured alone.
 TABLES = {
     figures.TRIALS: "one row per trial",
     figures.EPOCHS: "one row per trial and epoch",
-    figures.PROFILE: "one row per isolated timing: its settings, and what they cost",
+    figures.PROFILE: "one row per isolated timing, a setting in an engine: its settings, and what they cost",
+    figures.ENGINES: "one row per confirmed trial and engine, in a study of several engines; speeds are those of its setting",
 }
 
 

@@ -128,13 +128,14 @@ def read_predictions(path: Path) -> np.ndarray | None:
         return None
 
 
-def read_right(folder: StudyFolder, trials: Sequence[str]) -> np.ndarray | None:
-    """Whether each of these confirm runs classified each test image correctly: (runs, images).
+def read_right(folder: StudyFolder, trials: Sequence[str], engine: str | None = None) -> np.ndarray | None:
+    """Whether each of these confirm runs, with eager PyTorch or in an engine, classified each test image correctly: (runs,
+    images).
 
     None where the labels or the predictions of a run are missing, cannot be read or do not fit each other.
     """
     labels = read_predictions(folder.labels)
-    predicted = [read_predictions(folder.predictions(trial)) for trial in trials]
+    predicted = [read_predictions(folder.predictions(trial, engine)) for trial in trials]
     if labels is None or any(each is None or each.shape != labels.shape for each in predicted):
         return None
     return np.stack([each == labels for each in predicted])

@@ -14,7 +14,7 @@ from record.tasks import IMAGE_CLASSIFICATION, TRANSLATION
 
 Type = Literal["float64", "Int64", "str", "boolean"]
 
-TRIALS, EPOCHS, PROFILE = "trials", "epochs", "profile"  # the tables, as their files are called
+TRIALS, EPOCHS, PROFILE, ENGINES = "trials", "epochs", "profile", "engines"  # the tables, as their files are called
 IMAGES, TEXT = (IMAGE_CLASSIFICATION.name,), (TRANSLATION.name,)
 REFUSED = "refused"  # column that says why a study does without an engine
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
@@ -58,9 +58,11 @@ def _timed(
     type: Type = "float64",
     objective: bool = True,
     measured: bool = True,
+    deployed: bool = False,
 ) -> Figure:
-    """A figure that is timed alone; `measured` ones stand in profile.csv too."""
-    tables = (TRIALS, PROFILE) if measured else (TRIALS,)
+    """A figure that is timed alone; `measured` ones stand in profile.csv too, `deployed` ones, in which engines differ, in
+    engines.csv."""
+    tables = (TRIALS, *((PROFILE,) if measured else ()), *((ENGINES,) if deployed else ()))
     return Figure(name, meaning, unit, type, better, label, True, measured, objective, tables=tables, tasks=tasks)
 
 
@@ -73,14 +75,14 @@ def _spread(speed: str, unit: str, tasks: tuple[str, ...]) -> tuple[Figure, Figu
 
 FIGURES: tuple[Figure, ...] = (
     # -- which trial
-    Figure("trial", "name of the trial, unique in the study", type="str", tables=(TRIALS, EPOCHS)),
-    Figure("model", "model entry of the space", type="str", tables=(TRIALS, EPOCHS, PROFILE)),
+    Figure("trial", "name of the trial, unique in the study", type="str", tables=(TRIALS, EPOCHS, ENGINES)),
+    Figure("model", "model entry of the space", type="str", tables=(TRIALS, EPOCHS, PROFILE, ENGINES)),
     Figure("phase", "phase that the row belongs to", type="str", tables=(TRIALS, EPOCHS, PROFILE)),
     Figure("state", "complete, pruned, failed or running", type="str"),
-    Figure("seed", "seed of subset, initial weights and order", type="Int64"),
+    Figure("seed", "seed of subset, initial weights and order", type="Int64", tables=(TRIALS, ENGINES)),
     Figure("data", "data set that was really read", type="str"),
     Figure("weights", "what training started from: none, timm:NAME or file:NAME", type="str"),
-    Figure("engine", "engine (docs/engines.md); of a search trial the fastest one of its setting, whose speed the row has, of a confirm trial torch", type="str", tables=(TRIALS, PROFILE), tasks=IMAGES),
+    Figure("engine", "engine (docs/engines.md); of a search trial the fastest one of its setting, whose speed the row has, of a confirm trial torch", type="str", tables=(TRIALS, PROFILE, ENGINES), tasks=IMAGES),
     # -- settings that every study of a task has a column for
     Figure("lr", "peak learning rate", setting=True, tasks=IMAGES),
     Figure("factor", "factor of the learning rate schedule", setting=True, tasks=TEXT),
@@ -95,8 +97,10 @@ FIGURES: tuple[Figure, ...] = (
     Figure("epoch", "epoch, counted from 1", type="Int64", tables=(EPOCHS,)),
     Figure("epochs", "epochs that the trial trained", type="Int64", better="less"),
     Figure("epoch_budget", "epochs that the trial was given", type="Int64"),
-    Figure("val_accuracy", "accuracy on the validation split", "share", better="more", label="validation accuracy", objective=True, tables=(TRIALS, EPOCHS), tasks=IMAGES),
-    Figure("test_accuracy", "accuracy on the test split (confirm phase only)", "share", better="more", label="test accuracy", tables=(TRIALS, EPOCHS), tasks=IMAGES),
+    Figure("val_accuracy", "accuracy on the validation split", "share", better="more", label="validation accuracy", objective=True, tables=(TRIALS, EPOCHS, ENGINES), tasks=IMAGES),
+    Figure("test_accuracy", "accuracy on the test split (confirm phase only)", "share", better="more", label="test accuracy", tables=(TRIALS, EPOCHS, ENGINES), tasks=IMAGES),
+    Figure("accuracy_difference", "test accuracy minus that of eager PyTorch, of the same training on the same images", "share", tables=(ENGINES,), tasks=IMAGES),
+    Figure("equal_classes", "share of the test images that get the same class as from eager PyTorch", "share", tables=(ENGINES,), tasks=IMAGES),
     Figure("test_balanced_accuracy", "mean over the classes of the share of their test images that is classified right", "share", better="more", label="balanced test accuracy", tables=(TRIALS, EPOCHS), tasks=IMAGES),
     Figure("val_bleu", "sacreBLEU on the validation split", "BLEU", better="more", label="validation BLEU", objective=True, tables=(TRIALS, EPOCHS), tasks=TEXT),
     Figure("test_bleu", "sacreBLEU on the test split (confirm phase only)", "BLEU", better="more", label="test BLEU", tables=(TRIALS, EPOCHS), tasks=TEXT),
@@ -113,7 +117,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("contended_eval_seconds_per_epoch", "mean evaluation time per epoch while other trials ran", "s", better="less"),
     Figure("contended_train_images_per_second", "training speed of the epoch while other trials ran", "images/s", better="more", tables=(EPOCHS,), tasks=IMAGES),
     Figure("contended_train_tokens_per_second", "training speed of the epoch while other trials ran", "target tokens/s", better="more", tables=(EPOCHS,), tasks=TEXT),
-    _timed("inference_images_per_second", "inference throughput at the best batch size", "images/s", "more", "inference, images/s", IMAGES),
+    _timed("inference_images_per_second", "inference throughput at the best batch size", "images/s", "more", "inference, images/s", IMAGES, deployed=True),
     *_spread("inference_images_per_second", "images/s", IMAGES),
     Figure("interpolated_images_per_second", "speed that the search had interpolated for this setting", "images/s", better="more", tables=(PROFILE,), tasks=IMAGES),
     _timed("inference_sentences_per_second", "decoding throughput at the best batch size", "sentences/s", "more", "inference, sentences/s", TEXT),
@@ -125,14 +129,14 @@ FIGURES: tuple[Figure, ...] = (
     _timed("train_step_seconds", "duration of a training step", "s", "less", "", objective=False),
     Figure("train_step_seconds_q1", "lower quartile over the repeats", "s", tables=(PROFILE,), tasks=IMAGES),
     Figure("train_step_seconds_q3", "upper quartile over the repeats", "s", tables=(PROFILE,), tasks=IMAGES),
-    _timed("latency_ms", "inference time of one example", "ms", "less", "latency, ms", objective=False),
+    _timed("latency_ms", "inference time of one example", "ms", "less", "latency, ms", objective=False, deployed=True),
     _timed("parameters", "parameters of the model", "", "less", "", type="Int64", objective=False),
     _timed("gflops_per_image", "floating point operations of inference", "GFLOP", "less", "GFLOPs per image", IMAGES),
     _timed("gflops_per_sentence", "floating point operations of inference", "GFLOP", "less", "GFLOPs per sentence", TEXT),
     Figure("peak_memory_mb", "peak memory of training", "MB", better="less", alone=True, measured=True, objective=True, tables=(TRIALS, EPOCHS, PROFILE)),
     # -- what came of it
     Figure("pareto", "whether no other trial of the phase beats it in every objective", type="boolean"),
-    Figure("candidate", "search trial that a confirm trial repeats", type="str"),
+    Figure("candidate", "search trial that a confirm trial repeats", type="str", tables=(TRIALS, ENGINES)),
     Figure("learnt_from", "trial of an earlier study whose settings it tries: STUDY/TRIAL", type="str"),
     Figure("cell", "cell: the model entry with its factor values", type="str"),
     Figure("test_images", "test images", "images", "Int64", tables=(TRIALS, EPOCHS), tasks=IMAGES),
@@ -152,13 +156,13 @@ FIGURES: tuple[Figure, ...] = (
     # -- how a timing was made
     Figure("batch", "batch size of the training step", "examples", "Int64", tables=(PROFILE,)),
     Figure("inference_batch", "batch size with the best throughput", "examples", "Int64", tables=(PROFILE,)),
-    Figure("dtype", "number format of the computation", type="str", tables=(PROFILE,)),
+    Figure("dtype", "number format of the computation", type="str", tables=(PROFILE, ENGINES)),
     Figure("device", "cpu or cuda", type="str", tables=(PROFILE,)),
     Figure("threads", "CPU threads of inference: all cores of the node, as where the model is deployed", type="Int64", tables=(PROFILE,)),
     Figure("train_threads", "CPU threads of the training step: those of a trial, as its resources.cpus say", type="Int64", tables=(PROFILE,)),
     Figure("spread", "interquartile range over the median, of the noisier timing", "share", tables=(PROFILE,)),
     Figure("busy", "what disturbed the timing, if anything", type="str", tables=(PROFILE,)),
-    Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE,), tasks=IMAGES),
+    Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE, ENGINES), tasks=IMAGES),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),
     Figure("host", "host name of the node", type="str", tables=(PROFILE,)),
     Figure("torch", "version of torch", type="str", tables=(PROFILE,)),

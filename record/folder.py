@@ -45,7 +45,7 @@ class StudyFolder:
         return self.path / "study.db"
 
     def table(self, name: str) -> Path:
-        """trials.csv, epochs.csv or profile.csv."""
+        """trials.csv, epochs.csv, profile.csv or engines.csv."""
         return self.path / f"{name}.csv"
 
     @property
@@ -77,9 +77,9 @@ class StudyFolder:
         """The classes of the test images, which the predictions are compared with."""
         return self.path / "predictions" / "labels.npy"
 
-    def predictions(self, trial: str) -> Path:
-        """The classes that a confirmed trial predicted for the test images."""
-        return self.path / "predictions" / f"{trial}.npy"
+    def predictions(self, trial: str, engine: str | None = None) -> Path:
+        """The classes that a confirmed trial predicted for the test images, with eager PyTorch or in an engine."""
+        return self.path / "predictions" / (f"{trial}.npy" if engine is None else f"{trial}.{engine}.npy")
 
     def translations(self, trial: str) -> Path:
         """A confirmed trial's translations of the test split, one per line."""

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
+from models.engines import EAGER
 from record.folder import COMPLETE, CONFIRM, FAILED, PRUNED, RUNNING, UNWRITABLE
 from study import early_stopping
 from study.ledger import Ledger, Trial, number
@@ -157,6 +158,10 @@ class Dispatcher:
         self.handed_out.pop(trial.name, None)
         self.on_change(trial)
 
+    def _engines(self, trial: Trial) -> list[str]:
+        names = self.ledger.spec.engines_of(trial.cell.entry) if trial.cell.phase == CONFIRM else []
+        return [name for name in names if name != EAGER]
+
     def _config(self, trial: Trial) -> TrialConfig:
         spec = self.ledger.spec
         entry = spec.models[trial.cell.entry]
@@ -176,4 +181,5 @@ class Dispatcher:
             timeout_seconds=self.timeout(trial),
             rows_recorded=len(trial.rows),
             test=trial.cell.phase == CONFIRM,
+            engines=self._engines(trial),
         )

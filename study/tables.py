@@ -1,4 +1,4 @@
-"""trials.csv, epochs.csv and profile.csv, made from the ledger. Their columns are a contract with analysis/ and users."""
+"""The tables of a study, made from the ledger. Their columns are a contract with analysis/ and users."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from pathlib import Path
 import numpy as np
 
 import models
+from models.engines import EAGER
 from record import figures
 from record.folder import COMPLETE, CONFIRM, SEARCH, write_whole
 from record.pareto import pareto_mask
-from study.costs import DataFacts, deployed, interpolated_speed, trial_costs
+from study.costs import DataFacts, deployed, interpolated_speed, setting_costs, trial_costs
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.schema import StudySpec, split_settings
-from trainables.task import Figures, config_class
+from trainables.task import Figures, config_class, from_row, without_engines
 
 
 def write(ledger: Ledger, data: DataFacts) -> None:
-    """Write the three tables, each in one step, so that a reader never sees half a file."""
+    """Write the tables, each in one step, so that a reader never sees half a file; engines.csv where there are several."""
     rows = {
         figures.TRIALS: trial_rows(ledger, data),
         figures.EPOCHS: epoch_rows(ledger),
         figures.PROFILE: [row for timing in ledger.timings for row in _timing_rows(ledger, timing)],
     }
+    if any(ledger.spec.engines_of(entry) != [EAGER] for entry in ledger.spec.models):
+        rows[figures.ENGINES] = list(engine_rows(ledger))
     for table, content in rows.items():
         columns = [figure.name for figure in figures.of(ledger.spec.task, table)]
         _write(ledger.folder.table(table), content, columns)
@@ -88,7 +91,8 @@ def _reached(trial: Trial, task: str) -> Figures:
     """The figures of the last row that a trial has too, and what its epochs took beside other trials."""
     columns = {table: {f.name for f in figures.of(task, table)} for table in (figures.TRIALS, figures.EPOCHS)}
     of_epochs = columns[figures.EPOCHS] - columns[figures.TRIALS]
-    last = {name: value for name, value in trial.last.items() if figures.contended(name) not in of_epochs}
+    row = without_engines(trial.last)
+    last = {name: value for name, value in row.items() if figures.contended(name) not in of_epochs}
     means = {
         f"{figures.contended(name)}_per_epoch": sum(number(row, name) for row in trial.rows) / len(trial.rows)
         for name in ("train_seconds", "eval_seconds")
@@ -118,8 +122,31 @@ def epoch_rows(ledger: Ledger) -> list[Figures]:
     rows: list[Figures] = []
     for trial in _in_order(ledger):
         which: Figures = {"trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
-        rows += [which | {figures.contended(name): value for name, value in row.items()} for row in trial.rows]
+        own = [without_engines(row) for row in trial.rows]
+        rows += [which | {figures.contended(name): value for name, value in row.items()} for row in own]
     return rows
+
+
+def engine_rows(ledger: Ledger) -> Iterator[Figures]:
+    """One row per confirmed trial and engine, eager PyTorch first."""
+    speed, validation, tested = ledger.spec.terms.speed, ledger.spec.terms.validation, ledger.spec.terms.tested
+    for trial in _in_order(ledger):
+        if trial.cell.phase != CONFIRM or trial.state != COMPLETE:
+            continue
+        entry, last, found = trial.cell.entry, trial.last, from_row(trial.last)
+        for engine in ledger.spec.engines_of(entry):
+            costs = setting_costs(ledger, entry, ledger.settings(trial), CONFIRM, engine)
+            row: Figures = {
+                "trial": trial.name, "model": entry, "seed": trial.seed, "candidate": trial.candidate, "engine": engine,
+                **{name: costs.get(name) for name in (speed, "latency_ms")},
+            }  # fmt: skip
+            row |= (
+                {name: last[name] for name in (validation, tested)} | {"equal_classes": 1.0} if engine == EAGER else {}
+            )
+            row |= found.get(engine, {})
+            if tested in row:
+                row["accuracy_difference"] = number(row, tested) - number(last, tested)
+            yield row
 
 
 def _timing_rows(ledger: Ledger, timing: IsolatedTiming) -> Iterator[Figures]:

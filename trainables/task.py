@@ -173,6 +173,36 @@ class Deployable(Protocol[C_contra]):
         It gives each engine's figures, or why it is refused: it cannot run the network, or answers differently.
         """
 
+    def evaluate_engines(
+        self, loop: object, test: object, folder: StudyFolder, trial: str, engines: Sequence[str]
+    ) -> dict[str, Figures]:
+        """After `Loop.test`: evaluate the trained network in each engine on the test split, writing its predictions.
+
+        Calibrates on training examples only. Each engine's figures, or why it is refused.
+        """
+
+
+SEPARATOR = "."  # of engine and figure, in the row of a confirmed trial's last epoch
+
+
+def in_row(by_engine: Mapping[str, Figures]) -> Figures:
+    """The figures of several engines as part of one row: {"openvino.test_accuracy": 0.9}."""
+    return {f"{engine}{SEPARATOR}{name}": v for engine, row in by_engine.items() for name, v in row.items()}
+
+
+def from_row(row: Figures) -> dict[str, Figures]:
+    """The figures that `in_row` put into a row, by engine."""
+    by_engine: dict[str, Figures] = {}
+    for key, value in row.items():
+        engine, found, name = key.partition(SEPARATOR)
+        if found:
+            by_engine.setdefault(engine, {})[name] = value
+    return by_engine
+
+
+def without_engines(row: Figures) -> Figures:
+    return {name: value for name, value in row.items() if SEPARATOR not in name}
+
 
 def config_class(name: str) -> type[TrainingConfig]:
     """The training Config of a task, without importing torch. Raises UserError for an unknown task."""

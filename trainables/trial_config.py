@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.task import Scalar
@@ -26,6 +26,7 @@ class TrialConfig:
     timeout_seconds: float  # without a new epoch for so long, the worker ends itself
     rows_recorded: int  # epochs that the ledger has already
     test: bool  # whether to evaluate the test split after the last epoch
+    engines: Sequence[str] = ()  # in which it is evaluated besides eager PyTorch
 
     @property
     def origin(self) -> dict[str, object]:

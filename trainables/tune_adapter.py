@@ -22,7 +22,7 @@ from record.errors import one_line
 from record.folder import StudyFolder
 from trainables import device as hardware
 from trainables import task as tasks
-from trainables.task import Figures, Loop
+from trainables.task import Figures, Loop, in_row
 from trainables.trial_config import TrialConfig
 
 
@@ -149,6 +149,10 @@ class _Training:
         if is_last and self.config.test:
             test = ray.get(self.data.test)
             row |= loop.test(test, self.folder, self.config.trial)
+            if self.config.engines:
+                deployable = tasks.deployable(self.config.task)
+                names = self.config.engines
+                row |= in_row(deployable.evaluate_engines(loop, test, self.folder, self.config.trial, names))
         self.rows.append(row)
         self.unsaved = True
         if is_last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:

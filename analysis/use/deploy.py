@@ -19,8 +19,6 @@ from record.folder import StudyFolder
 if TYPE_CHECKING:
     from torch import nn
 
-MAX_IMAGES = 256  # on which the answers are compared
-
 
 def deploy(
     network: nn.Module, exported: ExportedModel, study_folder: Path, calibrate: Path | None
@@ -44,8 +42,7 @@ def deploy(
         network, exported.source, threads=threads, calibration=None, bfloat16=False
     )
     images = load_samples(study_folder)["validation"].images
-    chosen = np.linspace(0, len(images) - 1, min(MAX_IMAGES, len(images))).astype(int)
-    difference = engines.check(exported.engine, reference, runner, images[chosen])
+    difference = engines.check(exported.engine, reference, runner, engines.spread(images, engines.CHECKED_IMAGES))
     return cast(SavedRunner, runner), difference
 
 

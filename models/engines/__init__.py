@@ -29,6 +29,7 @@ EAGER = "torch"
 CALIBRATION_IMAGES = (
     300  # training images, at most, that engines of whole numbers are calibrated on; NNCF's own default
 )
+CHECKED_IMAGES = 256  # at most, on which a trained network is compared with eager float32
 EXTRA = "pip install 'vision-study[runtimes]'"
 
 
@@ -181,6 +182,11 @@ def compare(reference: Runner, runner: Runner, images: np.ndarray, batch: int = 
         largest = max(largest, float(np.nan_to_num(np.abs(expected - actual), nan=np.inf).max()))
         equal += int((expected.argmax(1) == actual.argmax(1)).sum())
     return Difference(largest, equal / len(images), len(images))
+
+
+def spread(images: np.ndarray, count: int) -> np.ndarray:
+    """Up to `count` of the images, evenly spread."""
+    return images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)]
 
 
 def check(name: str, reference: Runner, runner: Runner, images: np.ndarray) -> Difference:

@@ -43,6 +43,7 @@ def test_a_worker_is_told_all_that_it_needs(tmp_path: Path, spec: StudySpec) -> 
         "timeout_seconds": 600,
         "rows_recorded": 0,
         "test": False,
+        "engines": [],
     }
 
 

@@ -15,7 +15,7 @@ from study.ledger import IsolatedTiming, Ledger, Trial
 from study.proposals import build_sampler
 from study.space.reading import resolve
 from study.space.schema import StudySpec
-from trainables.task import Figures
+from trainables.task import Figures, in_row
 
 SPACE = {
     "description": "one model",
@@ -37,10 +37,17 @@ def spec() -> StudySpec:
     return resolve(SPACE, "test")
 
 
-def train(ledger: Ledger, trial: Trial, accuracy: float, speed: float, tested: float | None = None) -> None:
+def train(
+    ledger: Ledger,
+    trial: Trial,
+    accuracy: float,
+    speed: float,
+    tested: float | None = None,
+    engines: Figures | None = None,
+) -> None:
     for epoch in (1, 2):
         row: Figures = {"epoch": epoch, "val_accuracy": accuracy, "train_seconds": epoch, "eval_seconds": 0.5}
-        ledger.record(trial, row | ({} if tested is None else {"test_accuracy": tested}))
+        ledger.record(trial, row | ({} if tested is None else {"test_accuracy": tested}) | (engines or {}))
     ledger.finish(trial, "complete", [accuracy, speed])
 
 
@@ -102,6 +109,47 @@ def test_a_timing_has_a_row_for_each_engine(tmp_path: Path, spec: StudySpec) -> 
     assert profile.inference_images_per_second.tolist()[:2] == [50, 90]
     assert profile.train_step_seconds.notna().tolist() == [True, False, False]  # timed once
     assert profile.refused.isna().tolist() == [True, True, False]
+
+
+def test_engines_have_a_row_for_each_confirmed_trial_and_engine(tmp_path: Path) -> None:
+    spec = resolve(SPACE | {"engines": ["torch", "openvino", "onnxruntime"]}, "test")
+    timed: dict[str, Figures] = {
+        "openvino": {"inference_images_per_second": 90.0, "latency_ms": 0.5}, "onnxruntime": {"refused": "too large"},
+    }  # fmt: skip
+    tested = in_row(
+        {
+            "torch": {"dtype": "bfloat16"},
+            "openvino": {"val_accuracy": 0.79, "test_accuracy": 0.78, "equal_classes": 0.99, "dtype": "bfloat16"},
+            "onnxruntime": {"refused": "engine onnxruntime cannot run this network: it is too large"},
+        }
+    )
+    with Ledger(tmp_path, spec) as ledger:
+        [cell] = cells(spec)
+        searched = ledger.ask(cell, build_sampler(ledger, cell))
+        train(ledger, searched, 0.8, 50.0)
+        point = {"width": searched.params["width"]}
+        ledger.add_timing(IsolatedTiming("resnet18", "profile", point, point, TIMED, timed))
+        for seed in (1, 2):
+            train(ledger, ledger.repeat(searched, seed), 0.8, 50.0, 0.75, tested)
+        tables.write(ledger, DATA)
+        before = (tmp_path / "engines.csv").read_text()
+    with Ledger(tmp_path, spec) as ledger:  # another run has the same rows, each once
+        tables.write(ledger, DATA)
+    assert (tmp_path / "engines.csv").read_text() == before
+    rows = pd.read_csv(tmp_path / "engines.csv")
+    assert rows.trial.tolist() == ["resnet18-000-seed1"] * 3 + ["resnet18-000-seed2"] * 3
+    assert rows.engine.tolist() == ["torch", "openvino", "onnxruntime"] * 2 and set(rows.candidate) == {"resnet18-000"}
+    eager, openvino, refused = rows.head(3).itertuples(index=False)
+    assert (eager.test_accuracy, eager.accuracy_difference, eager.equal_classes) == (0.75, 0, 1)
+    assert (eager.inference_images_per_second, openvino.inference_images_per_second) == (50, 90)
+    assert (eager.val_accuracy, openvino.val_accuracy) == (0.8, 0.79)
+    assert openvino.accuracy_difference == pytest.approx(0.03) and openvino.dtype == "bfloat16"
+    assert pd.isna(refused.test_accuracy) and refused.refused.endswith("it is too large")
+    for table in ("trials", "epochs"):  # which keep to eager PyTorch
+        whole = pd.read_csv(tmp_path / f"{table}.csv")
+        assert not [name for name in whole if "openvino" in name]
+        assert whole.test_accuracy.dropna().eq(0.75).all()
+    assert pd.read_csv(tmp_path / "trials.csv").engine.tolist() == ["openvino", "torch", "torch"]
 
 
 def test_the_front_is_the_search_s_by_trial_and_the_confirm_phase_s_by_candidate(

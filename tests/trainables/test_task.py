@@ -65,6 +65,19 @@ def test_every_data_set_loads_as_the_protocol_says(sets: ModuleType, load: Calla
         assert ["self", *inspect.signature(data_set.load).parameters] == list(inspect.signature(load).parameters)
 
 
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_a_task_with_engines_has_the_names_of_their_protocol(name: str) -> None:
+    has = [hasattr(task.named(name), attribute) for attribute in vars(task.Deployable) if not attribute.startswith("_")]
+    assert has == [tasks.terms(name).engines] * 2
+
+
+def test_the_figures_of_engines_are_part_of_a_row() -> None:
+    by_engine: dict[str, task.Figures] = {"torch": {"dtype": "float32"}, "openvino": {"refused": "no. Not today."}}
+    row: task.Figures = {"epoch": 1, "val_accuracy": 0.5}
+    whole = row | task.in_row(by_engine)
+    assert task.from_row(whole) == by_engine and task.without_engines(whole) == row
+
+
 def test_importing_models_loops_or_analysis_never_imports_ray() -> None:
     code = (
         "import sys, models, trainables.image_classification.task, analysis, analysis.cli.main, analysis.tell.pictures.png\n"

@@ -1,4 +1,4 @@
-"""An image classifier in the engines that it may be deployed with: compiled, compared with eager PyTorch, and timed.
+"""An image classifier in the engines that it may be deployed with: compiled, compared with eager PyTorch, timed, tested.
 
 The caller ensures that nothing else runs while something is timed.
 """
@@ -14,11 +14,14 @@ import torch
 
 from models import engines
 from models.engines import EAGER, EngineError, Runner, Source
+from record import contents
 from record.errors import one_line
 from record.figures import REFUSED
+from record.folder import StudyFolder
 from trainables import timing
+from trainables.data.images import Images
 from trainables.image_classification.config import Config
-from trainables.image_classification.loop import Loop
+from trainables.image_classification.loop import EVAL_BATCH, Loop
 from trainables.image_classification.profile import INFERENCE_BATCHES, noise
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
@@ -53,6 +56,43 @@ def time_engines(
             refused[name] = {REFUSED: reason(name, error)}
             runners.pop(name, None)
     return partial(_time, loop, runners, refused, images)
+
+
+def evaluate_engines(
+    loop: Loop, test: Images, folder: StudyFolder, trial: str, names: Sequence[str]
+) -> dict[str, Figures]:
+    """Classify the validation and test images with the trained network in each engine: its figures, or why it is refused.
+
+    Predictions lie beside those of `Loop.test`, which comes first. Each engine is compared with float32 on validation
+    images, and whole numbers are calibrated on images of the trial's own training subset. `equal_classes` is the share of
+    the test images that get the same class as with eager PyTorch.
+    """
+    eager = contents.read_predictions(folder.predictions(trial))
+    calibration = loop.data.train.images[loop.indices[: engines.CALIBRATION_IMAGES]]
+    checked = engines.spread(loop.data.validation.images, engines.CHECKED_IMAGES)
+    rows: dict[str, Figures] = {EAGER: {"dtype": "bfloat16" if loop.uses_bfloat16 else "float32"}}
+    for name in names:
+        try:
+            runner = compiled(loop, name, calibration)
+            engines.check(name, compiled(loop, EAGER, calibration, bfloat16=False), runner, checked)
+            validated, predictions = (_classify(runner, each.images) for each in (loop.data.validation, test))
+        except Exception as error:  # an engine's failure is not the trial's
+            rows[name] = {REFUSED: reason(name, error)}
+            continue
+        contents.write_predictions(folder.predictions(trial, name), predictions)
+        rows[name] = {
+            "dtype": runner.dtype,
+            "val_accuracy": float((validated == loop.data.validation.labels).mean()),
+            "test_accuracy": float((predictions == test.labels).mean()),
+            "equal_classes": None if eager is None else float((predictions == eager).mean()),
+        }
+    return rows
+
+
+def _classify(runner: Runner, images: np.ndarray) -> np.ndarray:
+    """(N, height, width, 3) uint8 -> (N,) classes."""
+    parts = range(0, len(images), EVAL_BATCH)
+    return np.concatenate([runner(np.array(images[i : i + EVAL_BATCH])).argmax(1) for i in parts])
 
 
 def compiled(loop: Loop, name: str, calibration: np.ndarray, bfloat16: bool | None = None) -> Runner:

@@ -15,13 +15,13 @@ from trainables.image_classification.data import (
     model_options,
     shape,
 )
-from trainables.image_classification.engines import time_engines
+from trainables.image_classification.engines import evaluate_engines, time_engines
 from trainables.image_classification.loop import Loop, number_of_batches
 from trainables.image_classification.profile import profile
 
 __all__ = [
-    "Config", "Data", "DataOptions", "Loop", "check_train_size", "describe", "epoch_seconds", "keep", "load_data",
-    "model_options", "profile", "shape", "steps", "time_engines",
+    "Config", "Data", "DataOptions", "Loop", "check_train_size", "describe", "epoch_seconds", "evaluate_engines", "keep",
+    "load_data", "model_options", "profile", "shape", "steps", "time_engines",
 ]  # fmt: skip
 
 
