@@ -164,7 +164,7 @@ def type_words(kind: Any) -> str:
     if origin is Annotated:
         fields = [part for part in kind.__metadata__ if isinstance(part, FieldInfo)]
         return bounded(arguments[0], [bound for field in fields for bound in field.metadata])
-    if origin in (types.UnionType, Union) and any(get_origin(part) is Annotated for part in arguments):
+    if origin in (types.UnionType, Union) and any(get_origin(part) in (Annotated, list) for part in arguments):
         return " or ".join("null" if part is types.NoneType else type_words(part) for part in arguments)
     if origin is list and get_origin(arguments[0]) is Literal:
         return f"list of {short(words(arguments[0])).replace(' or ', ', ')}"

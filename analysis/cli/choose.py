@@ -177,9 +177,9 @@ def _rows(study: Study, phase: Phase | None) -> tuple[pd.DataFrame, str]:
 
 
 def _shown(study: Study, columns: list[str]) -> list[str]:
-    from analysis.read.candidates import settings
+    from analysis.read.candidates import identity, settings
 
-    return list(dict.fromkeys([*study.keys, "trial", *columns, *settings(study)]))
+    return list(dict.fromkeys([*identity(study), *columns, *settings(study)]))
 
 
 def _column_and_direction(rows: pd.DataFrame, option: str) -> tuple[str, bool]:

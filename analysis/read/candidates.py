@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.read.columns import has_values
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study
+from models.engines import EAGER
 from record import figures
 from record.figures import CONTENDED, TRIALS
 from record.folder import COMPLETE, PHASES, PRUNED
@@ -55,6 +57,22 @@ def _dimensions(spec: dict[str, Any]) -> set[str]:
     return {str(name) for names in dimensions if isinstance(names, dict) for name in names}
 
 
+def several_engines(study: Study) -> bool:
+    """Whether anything but eager PyTorch was timed or tested."""
+    tables = (study.trials, study.profile, study.engines)
+    return any("engine" in table and table["engine"].dropna().ne(EAGER).any() for table in tables)
+
+
+def identity(study: Study) -> list[str]:
+    """The columns that name what may be chosen: ("study",) "model", "trial" and, in a study of several engines, "engine"."""
+    return [*study.keys, "trial", *(["engine"] if several_engines(study) else [])]
+
+
+def eager(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of eager PyTorch, by whose answers models are compared."""
+    return rows[rows["engine"] == EAGER] if "engine" in rows else rows
+
+
 def outcomes(study: Study) -> list[str]:
     """The columns that say what a trial reached, and what it costs when it has the hardware to itself."""
     return [
@@ -78,7 +96,10 @@ def tried(study: Study) -> pd.DataFrame:
 
 
 def confirm_runs(study: Study) -> pd.DataFrame:
-    """The confirm runs that ended, with `candidate` the search trial that each repeats, in the order of their seeds."""
+    """The confirm runs that ended, with `candidate` the search trial that each repeats, in the order of their seeds.
+
+    Their accuracies and speeds are eager PyTorch's.
+    """
     return _confirm_runs(study).sort_values("seed", kind="stable")
 
 
@@ -87,14 +108,32 @@ def _confirm_runs(study: Study) -> pd.DataFrame:
     return runs.assign(candidate=runs["candidate"].fillna(runs["trial"]))
 
 
+def engine_runs(study: Study) -> pd.DataFrame:
+    """`confirm_runs` in each engine that none of a candidate's runs was refused in, with the engine's accuracies and speeds."""
+    runs = _confirm_runs(study)
+    if not several_engines(study):
+        return runs
+    by, task = [*study.keys[:-1], "trial"], terms(study)
+    own = [task.validation, task.tested, task.speed, "latency_ms", "engine"]
+    tested = study.engines[study.engines["engine"].ne(EAGER) & study.engines[task.tested].notna()]
+    others = runs.drop(columns=own).merge(tested[[*by, *own, "accuracy_difference", "equal_classes"]], on=by)
+    for name in map(str, runs):  # what was measured with eager PyTorch only is not known of the others
+        if name.startswith(("val_", "test_")) and name not in (*own, f"test_{task.examples}"):
+            others[name] = np.nan
+    both = pd.concat([runs.assign(accuracy_difference=0.0, equal_classes=1.0), others], ignore_index=True)
+    seeds = both.groupby([*study.keys, "candidate", "engine"])["trial"].transform("size")
+    return both[seeds == both.groupby([*study.keys, "candidate"])["seed"].transform("nunique")]
+
+
 def confirmed(study: Study) -> pd.DataFrame:
-    """One row per confirmed candidate, under its search trial's name: measures are means over its seeds.
+    """One row per confirmed candidate, under its search trial's name, and engine, where engines were measured: measures are
+    means over its seeds.
 
     `seeds` counts the runs and `test_<quality>_std` is the sample standard deviation over them (NaN for one seed).
     """
-    runs = _confirm_runs(study)
+    runs = engine_runs(study)
     runs = runs.assign(trial=runs["candidate"]).drop(columns=["candidate", "seed"])
-    by = [*study.keys, "trial"]
+    by = identity(study)
     # The mean of three times 0.1 is not 0.1, so settings are not averaged.
     measures = runs.select_dtypes("float").columns.difference(_all_settings(study))
     how = {name: "mean" if name in measures else "first" for name in runs.columns.drop(by)}

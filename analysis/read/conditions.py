@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.read.candidates import SEARCH, speed, terms
+import pandas as pd
+
+from analysis.read.candidates import SEARCH, several_engines, speed, terms
 from analysis.read.data_facts import data_lines
 from analysis.read.study_folder import Study
+from record.figures import REFUSED
 from record.folder import STATES
 
 _TIMED_WITH = {
@@ -38,13 +41,32 @@ def conditions(study: Study) -> list[str]:
             lines.append(f"{title.capitalize()}: {'; '.join(models)}")
         elif len(used):
             lines.append(f"{title.capitalize()}: {used[title].iloc[0]}")
-    for place, timings in study.profile.groupby(["hardware", "device"], dropna=False, sort=False):
+    timed = study.profile[study.profile[REFUSED].isna()] if REFUSED in study.profile else study.profile
+    for place, timings in timed.groupby(["hardware", "device"], dropna=False, sort=False):
         details = [" ".join(name for name in place if isinstance(name, str))]
         for column, form in _TIMED_WITH.items():
-            if column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
+            if column == "dtype" and several_engines(study):
+                details += _dtypes(timings)
+            elif column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
                 details.append(form.format(" or ".join(values)))
         lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
-    return lines + learnt(study) + disturbed_timings(study)
+    return lines + refusals(study) + learnt(study) + disturbed_timings(study)
+
+
+def _dtypes(timings: pd.DataFrame) -> list[str]:
+    """What each engine computed in: "float32 in torch and onnxruntime"."""
+    groups = timings.dropna(subset="dtype").groupby("dtype", sort=False)["engine"].unique()
+    return [f"{dtype} in {' and '.join(engines)}" for dtype, engines in groups.items()]
+
+
+def refusals(study: Study) -> list[str]:
+    """One line per model, engine and reason for which the study does without an engine."""
+    tables = [t[["model", REFUSED]].dropna() for t in (study.profile, study.engines) if REFUSED in t]
+    refused = pd.concat(tables).drop_duplicates() if tables else pd.DataFrame(columns=["model", REFUSED])
+    return [
+        f"Refused for {', '.join(rows['model'].unique())}: {reason}"
+        for reason, rows in refused.groupby(REFUSED, sort=False)
+    ]
 
 
 def learnt(study: Study) -> list[str]:

@@ -12,14 +12,15 @@ import yaml
 from analysis.read import lag
 from analysis.read.columns import convert, has_values, read_csv, types
 from analysis.read.errors import StudyError
+from models.engines import EAGER
 from record import tasks
 from record.contents import read_environment, read_spec
 from record.errors import one_line
-from record.figures import EPOCHS, PROFILE, TRIALS
+from record.figures import ENGINES, EPOCHS, PROFILE, TRIALS
 from record.folder import SCHEMA, StudyFolder
 from record.tasks import Terms
 
-_TABLES = (TRIALS, EPOCHS, PROFILE)
+_TABLES = (TRIALS, EPOCHS, PROFILE, ENGINES)
 T = TypeVar("T")
 
 
@@ -27,15 +28,16 @@ T = TypeVar("T")
 class Study:
     """What one study folder, or several merged ones, hold.
 
-    `trials` has one row per trial, `epochs` one per trial and epoch, `profile` one per isolated timing. In merged
-    studies each frame starts with a column `study`. By study name: `specs` and `environments` hold study.yaml and
-    environment.json, `tasks` what the study's task calls things, `folders` the folders. `notes` says what could not be
-    read.
+    `trials` has one row per trial, `epochs` one per trial and epoch, `profile` one per isolated timing, `engines` one per
+    confirmed trial and engine (of a study of several engines). In merged studies each frame starts with a column `study`.
+    By study name: `specs` and `environments` hold study.yaml and environment.json, `tasks` what the study's task calls
+    things, `folders` the folders. `notes` says what could not be read.
     """
 
     trials: pd.DataFrame
     epochs: pd.DataFrame
     profile: pd.DataFrame
+    engines: pd.DataFrame
     specs: dict[str, dict[str, Any]]
     environments: dict[str, dict[str, Any]]
     tasks: dict[str, Terms]
@@ -94,12 +96,16 @@ def _load_one(folder: StudyFolder, name: str) -> Study:
         notes += [f"{folder.table(table).name}: {problem}" for problem in problems]
     # Tables of an older version name no cells: each model had one.
     frames[TRIALS]["cell"] = frames[TRIALS]["cell"].fillna(frames[TRIALS]["model"])
+    if task.engines:
+        for table in (TRIALS, PROFILE):  # an older version had no other engine
+            frames[table]["engine"] = frames[table]["engine"].fillna(EAGER)
     if lagging := lag.note(folder, frames[TRIALS]):
         notes.append(lagging)
     return Study(
         trials=frames[TRIALS],
         epochs=frames[EPOCHS],
         profile=frames[PROFILE],
+        engines=frames[ENGINES],
         specs={name: spec},
         environments={name: environment},
         tasks={name: task},
@@ -177,6 +183,7 @@ def _merged(studies: dict[str, Study]) -> Study:
         trials=stacked(lambda study: study.trials),
         epochs=stacked(lambda study: study.epochs),
         profile=stacked(lambda study: study.profile),
+        engines=stacked(lambda study: study.engines),
         specs=by_name(lambda study: study.specs),
         environments=by_name(lambda study: study.environments),
         tasks=by_name(lambda study: study.tasks),

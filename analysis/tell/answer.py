@@ -5,18 +5,31 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, searched, settings, speed, terms, tried
+from analysis.read.candidates import (
+    UNCONFIRMED,
+    choices,
+    front,
+    identity,
+    searched,
+    settings,
+    several_engines,
+    speed,
+    terms,
+    tried,
+)
 from analysis.read.conditions import was_disturbed
 from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
 from analysis.tell.tuning import caveats, other_settings
-from analysis.tell.wording import count, enumeration, setting, trial_name
+from analysis.tell.wording import choice_name, count, enumeration, setting
 from analysis.weigh.learning import has_learnt
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
+from models.engines import EAGER
 from record import figures
 from record.folder import FAILED, PHASES, RUNNING
 
 MAX_CLASS_RATIO = 1.5  # largest over smallest class of the test split; beyond it, balanced accuracy is told
+SAME_POINTS = 0.05  # a smaller difference is shown as none
 
 
 class Answer(NamedTuple):
@@ -53,7 +66,7 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
         for index in pick.index:
             needs.setdefault(index, []).append(need)
     return [
-        Answer(met, trial_name(row, study), _sentences(study, row, top, accuracy, intervals, pairs))
+        Answer(met, choice_name(row, study), _sentences(study, row, top, accuracy, intervals, pairs))
         for index, met in needs.items()
         for row in [rows.loc[index].to_dict()]
     ]
@@ -84,7 +97,7 @@ def not_learnt(study: Study) -> list[str]:
 def _beside_baseline(study: Study, row: dict[Any, Any], accuracy: str) -> str:
     words = terms(study)
     return (
-        f"{trial_name(row, study)} with {figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}, not above the "
+        f"{choice_name(row, study)} with {figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}, not above the "
         f"{words.show(baseline(study, study_of(study, row), accuracy))} of {words.baseline}"
         f"{' beyond noise' if words.is_share else ''}"
     )
@@ -98,9 +111,10 @@ def _sentences(
     intervals: pd.DataFrame,
     pairs: pd.DataFrame,
 ) -> list[str]:
-    is_top = trial_name(row, study) == trial_name(top, study)
+    is_top = choice_name(row, study) == choice_name(top, study)
     lines = [_measured(study, row, accuracy, intervals)]
     if accuracy == terms(study).tested:
+        lines += _against_eager(study, row, intervals)
         lines += _against_all(study, row, pairs) if is_top else [_against(study, row, top, accuracy, pairs)]
     elif not is_top:
         lines.append(_exchange(study, row, top, accuracy))
@@ -110,7 +124,8 @@ def _sentences(
 def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.DataFrame) -> str:
     words = terms(study)
     chosen = [setting(key, row[key]) for key in settings(study) if not pd.isna(row[key])]
-    text = f"{row['model']} with {', '.join(chosen)}: " if chosen else f"{row['model']}: "
+    engine = f" in {row['engine']}" if several_engines(study) else ""
+    text = f"{row['model']}{engine} with {', '.join(chosen)}: " if chosen else f"{row['model']}{engine}: "
     text += f"{figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}"
     if accuracy == words.validation:
         text += f" ({UNCONFIRMED}: the best of {count(len(searched(study)), 'single training')})"
@@ -126,9 +141,26 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     return text + "."
 
 
+def _own(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> pd.Series:
+    """The row of `intervals` that is of the same choice."""
+    names = identity(study)
+    return intervals[(intervals[names] == [row[key] for key in names]).all(axis=1)].iloc[0]
+
+
+def _against_eager(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> list[str]:
+    """What the engine does to the accuracy; nothing for eager PyTorch itself."""
+    if not several_engines(study) or row["engine"] == EAGER:
+        return []
+    words, own = terms(study), _own(study, row, intervals)
+    gap, low, high = (own[name] for name in ("accuracy_difference", "difference_low", "difference_high"))
+    between = "" if math.isnan(low) else f" (95 % interval {low / words.point:+.1f} to {high / words.point:+.1f})"
+    how = f"{words.show_points(gap)} {'more' if gap > 0 else 'less'} accurate than"
+    how = "as accurate as" if abs(gap) < SAME_POINTS * words.point else how
+    return [f"In {row['engine']} it is {how} in eager PyTorch, the same trainings on the same images{between}."]
+
+
 def _interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tuple[float, float, str]:
-    identity = [*study.keys, "trial"]
-    own = intervals[(intervals[identity] == [row[key] for key in identity]).all(axis=1)].iloc[0]
+    own = _own(study, row, intervals)
     seeds = count(row["seeds"], "seed")
     tested = f"{row['test_images']:,} test images" if not pd.isna(row.get("test_images")) else "the test images"
     over = {"seeds and images": f"{seeds} and {tested}", "seeds": seeds, "images": f"{tested}, {seeds}"}
@@ -137,6 +169,8 @@ def _interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tup
 
 def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list[str]:
     """What the tests say about the most accurate candidate and all others."""
+    if several_engines(study) and len(pairs) and row["trial"] not in set(pairs["first"]):
+        return [f"Models are compared by their answers in eager PyTorch: {_eager_pair(row, pairs)}"]
     own = pairs[pairs["first"] == row["trial"]]
     if "study" in own:
         own = own[own["study"] == row["study"]]
@@ -164,6 +198,17 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
             f"Whether it differs from {enumeration(untested)} was not tested: they share fewer than two seeds."
         )
     return lines
+
+
+def _eager_pair(row: dict[Any, Any], pairs: pd.DataFrame) -> str:
+    """How the candidate compares with the one that is the most accurate in eager PyTorch."""
+    pair = pairs[pairs["second"] == row["trial"]]
+    if "study" in pair:
+        pair = pair[pair["study"] == row["study"]]
+    if pair.empty or pd.isna(p := pair["p_holm"].iloc[0]):
+        return "whether it differs there from the most accurate one was not tested."
+    verdict = "differs from" if pair["differ"].iloc[0] else "cannot be told apart from"
+    return f"there it {verdict} {pair['first'].iloc[0]}, the most accurate (p = {p:.2g})."
 
 
 def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
@@ -198,22 +243,25 @@ def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: s
     if "study" in pair:
         pair = pair[(pair["study"] == row["study"]) & (row["study"] == top["study"])]
     text = _exchange(study, row, top, accuracy)
+    if row["trial"] == top["trial"]:  # in another engine
+        return text
     if pair.empty or pd.isna(pair["p_holm"].iloc[0]):
         return text + " Whether they differ was not tested."
     p = pair["p_holm"].iloc[0]
+    there = " in eager PyTorch" if several_engines(study) else ""
     if pair["differ"].iloc[0]:
         return (
-            f"{text} The difference is significant, each {_as_tuned(study, row)} (p = {p:.2g}, corrected for "
+            f"{text} The difference{there} is significant, each {_as_tuned(study, row)} (p = {p:.2g}, corrected for "
             f"{count(len(pairs), 'comparison')})."
         )
-    return text + f" The two cannot be told apart in accuracy (p = {p:.2g})."
+    return text + f" The two cannot be told apart in accuracy{there} (p = {p:.2g})."
 
 
 def _exchange(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: str) -> str:
     ratio = row[speed(study)] / top[speed(study)]
     gap = row[accuracy] - top[accuracy]
     return (
-        f"It is {ratio:.2f} times as fast as {trial_name(top, study)} and was "
+        f"It is {ratio:.2f} times as fast as {choice_name(top, study)} and was "
         f"measured {terms(study).show_points(gap)} {'more' if gap > 0 else 'less'} accurate."
     )
 

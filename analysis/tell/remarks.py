@@ -75,7 +75,11 @@ def unsteady_timings(study: Study) -> list[str]:
     lines = [f"{line}: speeds may be far too low, and ranked wrongly." for line in disturbed_timings(study)]
     column = speed(study)
     timed = study.profile[study.profile[column].gt(0)] if column in study.profile else study.profile.head(0)
-    by = [name for name in dict.fromkeys([*study.keys, *settings(study), "image_size", "batch"]) if name in timed]
+    by = [
+        name
+        for name in dict.fromkeys([*study.keys, *settings(study), "image_size", "batch", "engine"])
+        if name in timed
+    ]
     speeds = timed.groupby(by, dropna=False)[column] if len(timed) else None
     ratio = float((speeds.max() / speeds.min()).max()) if speeds is not None else 1.0
     if ratio < MAX_TIMING_RATIO:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, identity, settings, several_engines, speed, terms
 from analysis.read.data_facts import class_sizes
 from analysis.read.study_folder import Study
-from analysis.tell.wording import trial_name
+from analysis.tell.wording import choice_name, trial_name
 from analysis.weigh import mistakes as confused
 from analysis.weigh.scaling import EXTRAPOLATED, SizeScaling
 from analysis.weigh.summary import summary
@@ -87,20 +87,25 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
     if intervals.empty:
         best = summary(study)
         best = best[best["trial"].notna()]
-        known = [column for column in (*study.keys, "trial", words.validation, *shown, "on_front") if column in best]
+        known = [column for column in (*identity(study), words.validation, *shown, "on_front") if column in best]
         return table(best[known], f"Best trial of each model, one training each: {UNCONFIRMED}")
-    identity = [*study.keys, "trial"]
-    frame = intervals
+    names, frame = identity(study), intervals
     if accuracy == words.tested:  # else only some are confirmed, and the table of all trials has what they cost
-        frame = frame.merge(rows[[*identity, *(column for column in shown if column in rows)]], how="left", on=identity)
-        on_front = {trial_name(row, study) for row in front(rows, accuracy, speed(study)).to_dict("records")}
-        frame["on_front"] = [trial_name(row, study) in on_front for row in frame.to_dict("records")]
+        frame = frame.merge(rows[[*names, *(column for column in shown if column in rows)]], how="left", on=names)
+        on_front = {choice_name(row, study) for row in front(rows, accuracy, speed(study)).to_dict("records")}
+        frame["on_front"] = [choice_name(row, study) in on_front for row in frame.to_dict("records")]
     frame = frame.drop(columns="interval").rename(columns={"front_probability": "chance_on_front"})
     for prefix, title in (("wilson_", "wilson"), ("student_", "student"), ("", "95_%_interval")):
         bounds = frame.pop(f"{prefix}low"), frame.pop(f"{prefix}high")
         after = list(frame).index(words.tested) + 1
         frame.insert(after, title, [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)])
-    return table(frame, "Confirmed candidates on the test split", _CANDIDATE_NOTES, ["chance_on_front"])
+    notes = [*_CANDIDATE_NOTES]
+    if several_engines(study):
+        bounds = frame.pop("difference_low"), frame.pop("difference_high")
+        ends = [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)]
+        frame.insert(list(frame).index("accuracy_difference") + 1, "difference_from_to", ends)
+        notes.append(_ENGINE_NOTE)
+    return table(frame, "Confirmed candidates on the test split", notes, ["chance_on_front"])
 
 
 def _balanced(study: Study) -> list[str]:
@@ -125,6 +130,12 @@ _CANDIDATE_NOTES = (
     "“wilson” other test images alone, for one model of this accuracy.",
     "“chance on front”: share of 2,000 bootstrap draws over seeds and test images in which no other candidate is at "
     "least as accurate and as fast. Speed is taken as exact; with few seeds the share looks more certain than it is.",
+)
+
+
+_ENGINE_NOTE = (
+    "“accuracy difference”: to eager PyTorch (torch), the same trainings on the same images; “difference from to”: its 95 % "
+    "interval over seeds and test images, in points. Models are compared with each other by their answers in eager PyTorch."
 )
 
 

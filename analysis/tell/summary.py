@@ -6,13 +6,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, settings, several_engines, speed, terms
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
 from analysis.tell.tables import grid
 from analysis.tell.tuning import caveats
-from analysis.tell.wording import count, shortened, trial_name
+from analysis.tell.wording import choice_name, count, shortened, trial_name
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
 from record.folder import FAILED
@@ -53,6 +53,8 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     words = terms(study)
     form = ".3f" if words.is_share else ".1f"
     columns: dict[str, list[str]] = {"model": table["model"].to_list()}
+    if several_engines(study):
+        columns["engine"] = [_number(value, "") for value in table["engine"]]
     if table[words.tested].notna().any():
         spreads = zip(table[words.tested], table[f"{words.tested}_std"], strict=True)
         columns[f"test {words.quality}"] = [_with_spread(mean, spread, form) for mean, spread in spreads]
@@ -62,7 +64,7 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     columns[BY_NAME[words.speed].unit] = [_number(value, ",.0f") for value in table[words.speed]]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
-    return grid(columns, text=["model"], title=title)
+    return grid(columns, text=["model", "engine"], title=title)
 
 
 def _legend(table: pd.DataFrame, study: Study) -> list[str]:
@@ -78,7 +80,7 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):
             known = [f"{name} {_number(row[name], 'g')}" for name in named if not pd.isna(row[name])]
-            lines.append(f"{trial_name(row, study)}: {', '.join(known)}")
+            lines.append(f"{choice_name(row, study)}: {', '.join(known)}")
     return lines
 
 
@@ -98,7 +100,7 @@ def _front_line(study: Study) -> list[str]:
     if rows.empty:
         return []
     column = speed(study)
-    names = shortened([trial_name(row, study) for row in front(rows, accuracy, column).to_dict("records")], 12)
+    names = shortened([choice_name(row, study) for row in front(rows, accuracy, column).to_dict("records")], 12)
     return [f"Front ({accuracy} against {BY_NAME[column].unit}, slowest first): {names or 'empty'}"]
 
 

@@ -3,12 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.read.candidates import several_engines
 from analysis.read.study_folder import Study
 
 
 def trial_name(row: Mapping[Any, Any], study: Study) -> str:
     """The trial of `row`; in merged studies `study/trial`."""
     return "/".join(str(row[key]) for key in (*study.keys[:-1], "trial"))
+
+
+def choice_name(row: Mapping[Any, Any], study: Study) -> str:
+    """What `row` offers to choose: its trial and, in a study of several engines, its engine."""
+    return trial_name(row, study) + (f" in {row['engine']}" if several_engines(study) else "")
 
 
 def setting(name: str, value: object) -> str:

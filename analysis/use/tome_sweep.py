@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from analysis.read.candidates import eager
 from analysis.use.merging_model import MergingModel
 from record.contents import Sample
 
@@ -74,7 +75,7 @@ def _timed_images(model: MergingModel, images: np.ndarray) -> torch.Tensor:
 
 def _batch(model: MergingModel) -> int:
     """The batch size at which the study timed this model's inference; 64 where it did not."""
-    profile = model.study.profile
+    profile = eager(model.study.profile)
     own = profile[profile["model"] == model.study.trials.set_index("trial").loc[model.trial, "model"]]
     known = own["inference_batch"].fillna(own["batch"]).dropna()
     return int(known.median()) if len(known) else 64

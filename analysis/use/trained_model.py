@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 import models
-from analysis.read.candidates import choices, speed, terms
+from analysis.read.candidates import choices, eager, speed, terms
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study
 from analysis.weigh.tradeoff import knee
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 BEST, KNEE = "best", "knee"
-_NOT_SETTINGS = ("model", "weights", "epochs", "resources", "search", "factors")  # of an entry in study.yaml
+_NOT_SETTINGS = ("model", "weights", "epochs", "resources", "engines", "search", "factors")  # of an entry in study.yaml
 
 
 def find_trial(study: Study, folder: StudyFolder, trial: str) -> pd.Series:
@@ -52,7 +52,9 @@ def find_trial(study: Study, folder: StudyFolder, trial: str) -> pd.Series:
 def _chosen(study: Study, need: str) -> str:
     """The name of the run that answers "best" or "knee", by validation accuracy alone."""
     accuracy = terms(study).validation
-    rows, _ = choices(study)
+    rows, decides = choices(study)
+    if decides == terms(study).tested:  # a candidate has a row for each engine
+        rows = eager(rows)
     candidates = rows[rows[accuracy].notna()]
     if candidates.empty:
         raise StudyError(f"{', '.join(study.names)}: no trial has finished yet: there is nothing to export")

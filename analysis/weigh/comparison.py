@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import confirm_runs, confirmed, speed, terms
+from analysis.read.candidates import (
+    confirm_runs,
+    confirmed,
+    eager,
+    engine_runs,
+    identity,
+    several_engines,
+    speed,
+    terms,
+)
 from analysis.read.study_folder import Study
 from analysis.weigh.statistics import (
     Bools,
@@ -22,17 +31,19 @@ from analysis.weigh.statistics import (
     wilson_interval,
 )
 from analysis.weigh.tradeoff import most_accurate
+from models.engines import EAGER
 from record.contents import read_right
-from record.crossed import examples_needed, seeds_needed
+from record.crossed import differences, examples_needed, seeds_needed
 from record.looks import Looks, planned
 from record.tasks import Terms
-from record.verdicts import verdicts
+from record.verdicts import LEVEL, verdicts
 
 DRAWS = 2000
 
 
-def answers_right(study: Study) -> dict[tuple[str, ...], Bools]:
-    """(study,) candidate -> (seeds, images), whether each run classified each test image correctly.
+def answers_right(study: Study, engine: str | None = None) -> dict[tuple[str, ...], Bools]:
+    """(study,) candidate -> (seeds, images), whether each run classified each test image correctly, with eager PyTorch or in
+    an engine.
 
     A candidate is left out if the predictions of one of its runs are missing or do not fit the labels.
     """
@@ -41,35 +52,44 @@ def answers_right(study: Study) -> dict[tuple[str, ...], Bools]:
         runs = confirm_runs(study)
         runs = runs[runs["study"] == name] if "study" in runs else runs
         for candidate, own in runs.groupby("candidate", sort=False):
-            if (own_right := read_right(folder, own["trial"].tolist())) is not None:
+            if (own_right := read_right(folder, own["trial"].tolist(), engine)) is not None:
                 right[(*([name] if "study" in runs else []), str(candidate))] = own_right
     return right
 
 
 def intervals(study: Study) -> pd.DataFrame:
-    """One row per confirmed candidate: how certain its test accuracy is, most accurate first.
+    """One row per confirmed candidate, and engine where there are several: how certain its test accuracy is, most accurate
+    first.
 
     `low`, `high`: 95 % over seeds and test images together (of one seed: over images alone, Wilson; of BLEU: over seeds
     alone, Student), and `interval` says which. `student_*`: over seeds; `wilson_*`: over images, for one model of this
     accuracy; `front_probability`: share of the draws in which the candidate is on the front of test accuracy and speed,
-    with the speed taken as exact. What cannot be computed is NaN.
+    with the speed taken as exact. `accuracy_difference`, `difference_low`, `difference_high`: in a study of several engines,
+    the accuracy against eager PyTorch's of the same trainings on the same images, and its 95 % interval over seeds and
+    images. What cannot be computed is NaN.
     """
     task, candidates = terms(study), confirmed(study)
     if candidates.empty:
-        return candidates.reindex(columns=[*_identity(study), "model", "seeds", task.tested, *_MEASURES])
+        against = _AGAINST_EAGER if several_engines(study) else ()
+        return candidates.reindex(columns=[*identity(study), "seeds", task.tested, *_MEASURES, *against])
     scores = _scores(study)
-    identity = _identity(study)
-    rows = [_interval(task, row, scores[tuple(row[i] for i in identity)]) for row in candidates.to_dict("records")]
+    by = identity(study)
+    rows = [_interval(task, row, scores[tuple(row[i] for i in by)]) for row in candidates.to_dict("records")]
     table = pd.DataFrame(rows, index=candidates.index)
     table["front_probability"] = _front_probability(study, candidates)
-    shown = [*study.keys, "trial", "seeds", task.tested, f"{task.tested}_std"]
+    shown = [*by, "seeds", task.tested, f"{task.tested}_std"]
     joined = candidates[shown].join(table[list(_MEASURES)])
+    if several_engines(study):
+        joined = joined.join(_against_eager(study, candidates))
     return joined.sort_values(task.tested, ascending=False, kind="stable").reset_index(drop=True)
 
 
 _MEASURES = (
     "low", "high", "interval", "student_low", "student_high", "wilson_low", "wilson_high", "front_probability",
 )  # fmt: skip
+
+
+_AGAINST_EAGER = ("accuracy_difference", "difference_low", "difference_high")
 
 
 def _interval(task: Terms, row: dict[Any, Any], scores: pd.Series) -> dict[str, Any]:
@@ -93,28 +113,53 @@ def _interval(task: Terms, row: dict[Any, Any], scores: pd.Series) -> dict[str, 
 
 
 def _scores(study: Study) -> dict[Any, pd.Series]:
-    """(study,) candidate -> the test accuracies of its runs, in the order of their seeds."""
-    return dict(
-        tuple(confirm_runs(study).groupby([*_identity(study)[:-1], "candidate"], sort=False)[terms(study).tested])
-    )
+    """The columns of `identity`, of a candidate -> the test accuracies of its runs, in the order of their seeds."""
+    by = ["candidate" if name == "trial" else name for name in identity(study)]
+    runs = engine_runs(study).sort_values("seed", kind="stable")
+    return dict(tuple(runs.groupby(by, sort=False)[terms(study).tested]))
+
+
+def _against_eager(study: Study, candidates: pd.DataFrame) -> pd.DataFrame:
+    """For the rows of `candidates`, confirmed ones in an engine: the paired difference to eager PyTorch with its interval."""
+    right = _right_by_engine(study, candidates)
+    lines = []
+    for row in candidates.to_dict("records"):
+        line = dict(zip(_AGAINST_EAGER, (row["accuracy_difference"], np.nan, np.nan), strict=True))
+        engine, key = row["engine"], tuple(row[name] for name in _identity(study))
+        scores = {name: right[name].get(key) for name in (engine, EAGER)}
+        if engine != EAGER and not any(each is None for each in scores.values()):
+            tables = {name: dict(enumerate(each.astype(float))) for name, each in scores.items() if each is not None}
+            if measured := differences(tables, engine).get(EAGER):
+                half = measured.half_width(LEVEL)
+                line |= {"difference_low": measured.mean - half, "difference_high": measured.mean + half}
+        lines.append(line)
+    return pd.DataFrame(lines, index=candidates.index)
+
+
+def _right_by_engine(study: Study, candidates: pd.DataFrame) -> dict[str, dict[tuple[str, ...], Bools]]:
+    names = dict.fromkeys([EAGER, *candidates.get("engine", [])])
+    return {name: answers_right(study, None if name == EAGER else name) for name in names}
 
 
 def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
     """For the rows of `candidates`; NaN in a study that lacks a prediction, a speed or a second seed."""
     result = pd.Series(np.nan, index=candidates.index)
-    right = answers_right(study)
+    by_engine = _right_by_engine(study, candidates)
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
     for _, rows in groups:
-        keys = list(rows[_identity(study)].itertuples(index=False, name=None))
-        if rows[speed(study)].notna().all() and all(key in right and len(right[key]) > 1 for key in keys):
-            drawn = bootstrap_accuracies([right[key] for key in keys], DRAWS, np.random.default_rng(0))
+        keys = rows[_identity(study)].itertuples(index=False, name=None)
+        engines = rows["engine"] if several_engines(study) else [EAGER] * len(rows)
+        right = [by_engine[engine].get(key) for engine, key in zip(engines, keys, strict=True)]
+        known = [each for each in right if each is not None and len(each) > 1]
+        if rows[speed(study)].notna().all() and len(known) == len(rows):
+            drawn = bootstrap_accuracies(known, DRAWS, np.random.default_rng(0))
             result[rows.index] = front_probability(drawn, rows[speed(study)])
     return result
 
 
 def comparisons(study: Study) -> pd.DataFrame:
     """One row for each confirmed candidate but its study's `first`, which all others are compared with: the most accurate
-    in validation, so that the test split does not choose what it tests.
+    in validation, so that the test split does not choose what it tests. All answers are eager PyTorch's.
 
     `difference`: by how much `first` is more accurate than `second` on the test split; `low`, `high`: its interval, all
     those of a study together with 95 %; `p` is that of record/crossed.py (of all looks, where seeds are added until the
@@ -122,7 +167,7 @@ def comparisons(study: Study) -> pd.DataFrame:
     not: `images_needed`, the test images with which the same seeds would tell them apart four times in five, and
     `seeds_needed`, the seeds with the same images; NaN where no number would.
     """
-    candidates, right = confirmed(study), answers_right(study)
+    candidates, right = eager(confirmed(study)), answers_right(study)
     candidates = candidates[candidates[terms(study).tested].notna()]
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
     found = [_against_first(study, str(name), rows, right) for name, rows in groups if len(rows) > 1]

@@ -141,9 +141,11 @@ def merging_curve(study: Study) -> pd.DataFrame:
 def _merging_of(study: Study, key: tuple[Any, ...], rows: pd.DataFrame) -> pd.DataFrame:
     """The curve of the model that `key`, its values of `study.keys`, identifies; `rows`: its search trials."""
     own = (study.profile[study.keys] == list(key)).all(axis=1)
-    timed = pd.concat([frame[["tome_ratio", speed(study)]] for frame in (study.profile[own], rows)]).dropna()
+    columns = ["engine", "tome_ratio", speed(study)]  # a trial is compared with the same model in its own engine
+    timed = pd.concat([frame[columns] for frame in (study.profile[own], rows)]).dropna()
     lowest = timed["tome_ratio"].min()
-    baseline = timed.loc[timed["tome_ratio"] == lowest, speed(study)].median()
+    unmerged = timed[timed["tome_ratio"] == lowest].groupby("engine")[speed(study)].median()
+    baseline = rows["engine"].map(unmerged)
     curve = rows.assign(
         model="/".join(map(str, key)),
         accuracy=rows[terms(study).validation],

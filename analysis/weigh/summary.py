@@ -2,7 +2,17 @@
 
 import pandas as pd
 
-from analysis.read.candidates import choices, confirmed, front, searched, settings, speed, terms
+from analysis.read.candidates import (
+    choices,
+    confirmed,
+    front,
+    identity,
+    searched,
+    settings,
+    several_engines,
+    speed,
+    terms,
+)
 from analysis.read.study_folder import Study
 from analysis.weigh.tradeoff import best_per_model
 from record import figures
@@ -23,20 +33,25 @@ def summary(study: Study) -> pd.DataFrame:
     best = best_candidates(study)
     rows, accuracy = choices(study)
     winners = front(rows, accuracy, speed_column)
-    identity = [*study.keys, "trial"]
-    best["on_front"] = best.set_index(identity).index.isin(winners.set_index(identity).index)
+    names = identity(study)
+    best["on_front"] = best.set_index(names).index.isin(winners.set_index(names).index)
     measures = [words.tested, f"{words.tested}_std", "seeds", words.validation]
     costs = [name for name in _COSTS if figures.BY_NAME[name].of(words.name)]
     reached = [*measures, *settings(study), "epochs", speed_column, *costs]
-    columns = [*identity, *reached, "on_front", "weights", "data"]
+    columns = [*names, *reached, "on_front", "weights", "data"]
     table = _counts(study).merge(best.reindex(columns=columns), on=study.keys, how="left")
     return table[[*columns, *STATES]].astype({"seeds": "Int64", "on_front": "boolean"})
 
 
 def best_candidates(study: Study) -> pd.DataFrame:
-    """Each model's candidate with the best validation accuracy: a confirmed one if there is any, else a search trial."""
-    accuracy = terms(study).validation
-    repeated = best_per_model(confirmed(study), accuracy, study.keys)
+    """Each model's candidate with the best validation accuracy: a confirmed one if there is any, else a search trial.
+
+    In a study of several engines the best of all of them, of equals the fastest.
+    """
+    accuracy, candidates = terms(study).validation, confirmed(study)
+    if several_engines(study):
+        candidates = candidates.sort_values(speed(study), ascending=False, kind="stable")
+    repeated = best_per_model(candidates, accuracy, study.keys)
     once = best_per_model(searched(study), accuracy, study.keys)
     return pd.concat([repeated, once]).drop_duplicates(study.keys).reset_index(drop=True)
 

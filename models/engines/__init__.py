@@ -164,7 +164,9 @@ def running(engine: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise EngineError(f"engine {engine} cannot run this network: {one_line(error)}") from error
+        # OpenVINO starts with the lines of its own code.
+        said = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
+        raise EngineError(f"engine {engine} cannot run this network: {one_line(' '.join(said))}") from error
 
 
 def unreadable(path: Path, error: Exception) -> EngineError:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, confirmed, front, searched, settings, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, confirmed, front, identity, searched, settings, speed, terms
 from analysis.read.conditions import conditions, disturbed_spreads
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import (
@@ -19,7 +19,7 @@ from analysis.tell.pictures.style import (
     quality_axis,
     styles,
 )
-from analysis.tell.wording import setting
+from analysis.tell.wording import choice_name, setting
 from record import figures
 from record.pareto import pareto_mask
 from record.tasks import Terms
@@ -77,7 +77,8 @@ class AccuracyVsSpeed(Picture):
 def accuracy_vs_speed(study: Study, intervals: pd.DataFrame) -> AccuracyVsSpeed:
     """`intervals`: from weigh.comparison."""
     words, (_, decides) = terms(study), choices(study)
-    candidates = confirmed(study).merge(intervals[[*study.keys, "trial", "low", "high"]], how="left")
+    by = identity(study)
+    candidates = confirmed(study).merge(intervals[[*by, "low", "high"]], how="left", on=by)
     search = searched(study)
     search = search[search[words.validation].notna()]
     shown = _thinned(search, words)
@@ -152,15 +153,19 @@ def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measu
         points[m.column] = points[m.column].astype(float).where(points[m.column] > 0)
     points["accuracy"] = rows[accuracy]
     points["spread"] = [spreads.get(model, np.nan) for model in rows[study.keys].itertuples(index=False, name=None)]
-    points["text"] = [_lines(row, accuracy, words, named, measures) for row in rows.to_dict("records")]
+    points["text"] = [
+        _lines(choice_name(row, study), row, accuracy, words, named, measures) for row in rows.to_dict("records")
+    ]
     return [
         Marks(str(label), by_model[str(label)], is_confirmed, deciding, part.reset_index(drop=True))
         for label, part in points.groupby(model_labels(rows, study), sort=False)
     ]
 
 
-def _lines(row: dict[Any, Any], accuracy: str, words: Terms, named: list[str], measures: list[Measure]) -> list[str]:
-    """The trial's name, accuracy, settings and measures."""
+def _lines(
+    name: str, row: dict[Any, Any], accuracy: str, words: Terms, named: list[str], measures: list[Measure]
+) -> list[str]:
+    """The choice's name, accuracy, settings and measures."""
     quality = f"{quality_axis(accuracy).label} {words.show(row[accuracy])}"
     if accuracy == words.validation:
         quality += f", one training ({UNCONFIRMED})"
@@ -169,7 +174,7 @@ def _lines(row: dict[Any, Any], accuracy: str, words: Terms, named: list[str], m
         quality += f" ({words.show(row['low'])} to {words.show(row['high'])}), {seeds}"
     settings = [setting(name, row[name]) for name in named if not pd.isna(row[name])]
     known = [m for m in measures if m.column in row and not pd.isna(row[m.column])]
-    return [str(row["trial"]), quality, *settings, *(f"{m.label}: {row[m.column]:,.4g}" for m in known)]
+    return [name, quality, *settings, *(f"{m.label}: {row[m.column]:,.4g}" for m in known)]
 
 
 def _front(points: list[pd.DataFrame], measure: Measure) -> pd.DataFrame:
