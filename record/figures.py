@@ -73,6 +73,15 @@ def _spread(speed: str, unit: str, tasks: tuple[str, ...]) -> tuple[Figure, Figu
     )
 
 
+def _percentile(name: str, meaning: str, label: str) -> tuple[Figure, Figure, Figure]:
+    """A latency, with the ends of its interval in profile.csv."""
+    return (
+        _timed(name, meaning, "ms", "less", label, objective=False, deployed=True),
+        Figure(f"{name}_low", "lower end of its 95 % interval", "ms", tables=(PROFILE,)),
+        Figure(f"{name}_high", "upper end; empty where there were too few calls to bound it", "ms", tables=(PROFILE,)),
+    )
+
+
 FIGURES: tuple[Figure, ...] = (
     # -- which trial
     Figure("trial", "name of the trial, unique in the study", type="str", tables=(TRIALS, EPOCHS, ENGINES)),
@@ -129,7 +138,10 @@ FIGURES: tuple[Figure, ...] = (
     _timed("train_step_seconds", "duration of a training step", "s", "less", "", objective=False),
     Figure("train_step_seconds_q1", "lower quartile over the repeats", "s", tables=(PROFILE,), tasks=IMAGES),
     Figure("train_step_seconds_q3", "upper quartile over the repeats", "s", tables=(PROFILE,), tasks=IMAGES),
-    _timed("latency_ms", "inference time of one example", "ms", "less", "latency, ms", objective=False, deployed=True),
+    *_percentile("latency_ms", "inference time of one example: median of the calls", "latency, ms"),
+    *_percentile("latency_ms_p95", "inference time that 95 % of the calls do not exceed", "latency of 95 %, ms"),
+    *_percentile("latency_ms_p99", "inference time that 99 % of the calls do not exceed", "latency of 99 %, ms"),
+    Figure("latency_calls", "calls that the latencies come from", "calls", "Int64", tables=(PROFILE,)),
     _timed("parameters", "parameters of the model", "", "less", "", type="Int64", objective=False),
     _timed("gflops_per_image", "floating point operations of inference", "GFLOP", "less", "GFLOPs per image", IMAGES),
     _timed("gflops_per_sentence", "floating point operations of inference", "GFLOP", "less", "GFLOPs per sentence", TEXT),

@@ -86,7 +86,7 @@ def setting_costs(
 
     An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
     between points that are first made monotone (isotonic regression): noise must not make a model that does less work
-    look slower.
+    look slower. Figures that timings of an older version lack are left out.
     """
     entry = ledger.spec.models[entry_name]
     point = {name: settings[name] for name in speed_dimensions(entry)}
@@ -103,7 +103,8 @@ def setting_costs(
     if not along or not all(along.values()):
         return {}
     at, xs = float(point[ranged[0]]), sorted(along)
-    curves = {name: monotone([along[x][name] for x in xs]) for name in along[xs[0]]}
+    measured = [name for name in along[xs[0]] if all(name in timed for timed in along.values())]
+    curves = {name: monotone([along[x][name] for x in xs]) for name in measured}
     return {name: float(np.interp(at, xs, curve)) for name, curve in curves.items()}
 
 
@@ -113,7 +114,7 @@ def _figures(ledger: Ledger, timing: IsolatedTiming, engine: str) -> dict[str, f
     if REFUSED in own:
         return {}
     whole = timing.figures | own
-    return {name: number(whole, name) for name in figures.measured(ledger.spec.task)}
+    return {name: number(whole, name) for name in figures.measured(ledger.spec.task) if name in whole}
 
 
 def interpolated_speed(ledger: Ledger, timing: IsolatedTiming, engine: str = EAGER) -> float | None:

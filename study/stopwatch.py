@@ -17,8 +17,8 @@ from study import cluster
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec, split_settings
 from trainables import device as hardware
+from trainables import latency, timing
 from trainables import task as tasks
-from trainables import timing
 from trainables.task import Figures
 
 ATTEMPTS = 2  # what disturbs both would disturb a third
@@ -69,7 +69,10 @@ def time_alone(spec: StudySpec, model: str, point: dict[str, Scalar], shape: Map
     train_threads = hardware.threads_of(entry.resources.cpus)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
     engines = spec.engines_of(model)
-    return ray.get(remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads, engines))
+    seconds = latency.SECONDS
+    return ray.get(
+        remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads, seconds, engines)
+    )
 
 
 def _time(
@@ -81,6 +84,7 @@ def _time(
     cpus: int,
     gpu: int,
     train_threads: int,
+    latency_seconds: float,
     engines: Sequence[str],
 ) -> Rows:
     torch.set_num_threads(cpus)
@@ -94,11 +98,11 @@ def _time(
         return Attempt(rows, share, hardware.other_processes_on(device))
 
     def profile() -> Rows:
-        return {EAGER: module.profile(config, model, options, device, shape, train_threads)}
+        return {EAGER: module.profile(config, model, options, device, shape, train_threads, latency_seconds)}
 
     rows = undisturbed(partial(attempt, profile))
     if [*engines] != [EAGER]:
-        contest = tasks.deployable(task).time_engines(config, model, options, device, shape, engines)
+        contest = tasks.deployable(task).time_engines(config, model, options, device, shape, engines, latency_seconds)
         rows = _with_engines(rows[EAGER], undisturbed(partial(attempt, contest)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     where: Figures = {"hardware": name, "host": socket.gethostname()}

@@ -148,11 +148,12 @@ class Task(Protocol[C, O, D, T]):
         device: torch.device,
         shape: Mapping[str, int],
         train_threads: int,
+        latency_seconds: float,
     ) -> Figures:
         """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about.
 
         train_threads: of the training step, which a trial makes with its own share of the node; inference keeps torch's
-        threads, all those that a deployed model would have.
+        threads, all those that a deployed model would have. latency_seconds: how long calls at batch 1 are timed.
         """
 
 
@@ -167,6 +168,7 @@ class Deployable(Protocol[C_contra]):
         device: torch.device,
         shape: Mapping[str, int],
         engines: Sequence[str],
+        latency_seconds: float,
     ) -> Callable[[], dict[str, Figures]]:
         """Compile one model of random weights with each engine; the call that times inference in all of them, in turns.
 

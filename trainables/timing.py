@@ -26,6 +26,11 @@ class Timing:
     q3: float
     repeats: int
 
+    @classmethod
+    def of(cls, times: Sequence[float]) -> Timing:
+        q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
+        return cls(median, q1, q3, len(times))
+
     @property
     def spread(self) -> float:
         """Interquartile range over the median."""
@@ -45,44 +50,50 @@ def measure(
     Untimed calls come first, for a tenth of `seconds`: allocators, kernels and clocks settle meanwhile. If the
     quartiles are more than NOISE apart, everything is timed again, up to `attempts` times; the steadiest timing counts.
     """
-    _warm_up(call, device, seconds / 10)
-    [best] = _rounds([call], device, repeats, seconds, min_repeats)
+    warm_up(call, device, seconds / 10)
+
+    def attempt() -> Timing:
+        return Timing.of(*rounds([call], device, repeats, seconds, min_repeats))
+
+    best = attempt()
     while best.spread > NOISE and (attempts := attempts - 1) > 0:
-        best = min(best, *_rounds([call], device, repeats, seconds, min_repeats), key=lambda timing: timing.spread)
+        best = min(best, attempt(), key=lambda timing: timing.spread)
     return best
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Timings of inference: at batch 1 and at the batch size with the best throughput."""
+    """The timing of inference at the batch size with the best throughput."""
 
-    single: Timing
     best: Timing
     size: int
 
     def figures(self, unit: str) -> dict[str, float]:
-        """The columns: latency (ms), throughput (`unit` per second) with its quartiles, and its batch size."""
+        """The columns: throughput (`unit` per second) with its quartiles, and its batch size."""
         name = f"inference_{unit}_per_second"
         return {
             "inference_batch": self.size,
             name: self.size / self.best.median,
             f"{name}_q1": self.size / self.best.q3,
             f"{name}_q3": self.size / self.best.q1,
-            "latency_ms": 1000 * self.single.median,
         }
 
 
 def best_throughput(
-    call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
+    call: Callable[[int], Callable[[], object]],
+    sizes: Sequence[int],
+    device: torch.device,
+    first: Timing | None = None,
 ) -> Throughput:
-    """Time a batch of 1, the first size, and the best batch, which a quick search over the rising sizes finds: of
-    batches with nearly the same throughput (MIN_GAIN) the smaller one.
+    """Time the best batch, which a quick search over the rising sizes finds: of batches with nearly the same throughput
+    (MIN_GAIN) the smaller one.
 
-    call: a batch size -> the call that processes such a batch. The search ends when two sizes in a row gain nothing (one
-    alone may have been disturbed, if its calls are short), memory runs out (raised only for the first size) or
-    calls take so long that larger batches would take too long. So the last of `sizes` is reached only where it pays.
+    call: a batch size -> the call that processes such a batch. first: the timing of the first size, if it is known.
+    The search ends when two sizes in a row gain nothing (one alone may have been disturbed, if its calls are short),
+    memory runs out (raised only for the first size) or calls take so long that larger batches would take too long. So
+    the last of `sizes` is reached only where it pays.
     """
-    first = measure(call(sizes[0]), device)
+    first = first or measure(call(sizes[0]), device)
     best_size, best_seconds, misses = sizes[0], first.median, 0
     for size in sizes[1:]:
         try:
@@ -95,9 +106,7 @@ def best_throughput(
             best_size, best_seconds, misses = size, seconds, 0
         if misses == 2 or (misses and expected > SURE_CALL) or seconds > LONGEST_CALL:
             break
-    return Throughput(
-        first, first if best_size == sizes[0] else measure(call(best_size), device, seconds=1.0), best_size
-    )
+    return Throughput(first if best_size == sizes[0] else measure(call(best_size), device, seconds=1.0), best_size)
 
 
 def alternate(
@@ -113,11 +122,12 @@ def alternate(
     least `min_repeats`.
     """
     for call in calls:
-        _warm_up(call, device, 0)
-    return _rounds(calls, device, repeats, seconds, min_repeats)
+        warm_up(call, device, 0)
+    return [Timing.of(times) for times in rounds(calls, device, repeats, seconds, min_repeats)]
 
 
-def _warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:
+def warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:
+    """Call it for so long, at least once, untimed."""
     warm_until = time.perf_counter() + seconds
     while True:
         call()
@@ -126,20 +136,17 @@ def _warm_up(call: Callable[[], object], device: torch.device, seconds: float) -
             break
 
 
-def _rounds(
+def rounds(
     calls: Sequence[Callable[[], object]], device: torch.device, repeats: int, seconds: float, min_repeats: int
-) -> list[Timing]:
-    """The timing of each call, over rounds in which every call runs once."""
+) -> list[list[float]]:
+    """The durations of each call, in seconds, over rounds in which every call runs once; as many as `alternate` says."""
     times: list[list[float]] = [[] for _ in calls]
-    while (rounds := len(times[0])) < min_repeats or (rounds < repeats and sum(map(sum, times)) < seconds):
+    took = 0.0
+    while (done := len(times[0])) < min_repeats or (done < repeats and took < seconds):
         for call, own in zip(calls, times, strict=True):
             start = time.perf_counter()
             call()
             hardware.synchronise(device)
             own.append(time.perf_counter() - start)
-    return [_summary(own) for own in times]
-
-
-def _summary(times: list[float]) -> Timing:
-    q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
-    return Timing(median, q1, q3, len(times))
+            took += own[-1]
+    return times

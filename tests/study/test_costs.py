@@ -60,6 +60,7 @@ def timing(
     speed: float,
     phase: str = "profile",
     engines: dict[str, Figures] | None = None,
+    **more: float,
 ) -> None:
     figures: Figures = {
         "inference_images_per_second": speed,
@@ -69,6 +70,7 @@ def timing(
         "parameters": 10,
         "gflops_per_image": 1.0,
         "peak_memory_mb": 5.0,
+        **more,
     }
     ledger.add_timing(IsolatedTiming("vit_tome", phase, point, point, figures, engines or {}))
 
@@ -105,6 +107,20 @@ def test_speed_is_interpolated_along_the_range_and_exact_where_it_was_timed(ledg
     timing(ledger, {"tome_ratio": 0.2, "image_size": 32}, 170.0, phase="confirm")
     assert speed(0.2, 32) == pytest.approx(150) and speed(0.2, 32, "confirm") == 170
     assert setting_costs(ledger, "resnet18", {}, "search") == {}
+
+
+def test_a_figure_that_an_older_version_did_not_time_is_left_out(ledger: Ledger) -> None:
+    for ratio, more in ((0.0, {}), (0.4, {"latency_ms_p99": 4.0}), (0.8, {"latency_ms_p99": 2.0})):
+        timing(ledger, {"tome_ratio": ratio, "image_size": 32}, 100.0, **more)
+        timing(ledger, {"tome_ratio": ratio, "image_size": 64}, 100.0, **more | {"latency_ms_p99": 8.0 - 5.0 * ratio})
+
+    def p99(ratio: float, size: int) -> float | None:
+        return setting_costs(ledger, "vit_tome", {"tome_ratio": ratio, "image_size": size}, "search").get(
+            "latency_ms_p99"
+        )
+
+    assert [p99(0.0, 32), p99(0.4, 32), p99(0.2, 32)] == [None, 4.0, None]
+    assert p99(0.6, 64) == pytest.approx(5.0)
 
 
 def test_a_confirmed_setting_knows_what_was_interpolated_for_it(ledger: Ledger) -> None:

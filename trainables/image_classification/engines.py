@@ -18,7 +18,7 @@ from record import contents
 from record.errors import one_line
 from record.figures import REFUSED
 from record.folder import StudyFolder
-from trainables import timing
+from trainables import latency, timing
 from trainables.data.images import Images
 from trainables.image_classification.config import Config
 from trainables.image_classification.loop import EVAL_BATCH, Loop
@@ -26,7 +26,7 @@ from trainables.image_classification.profile import INFERENCE_BATCHES, noise
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
-SECONDS = 1.5  # for the last timings of an engine, at one image and again at its best batch
+SECONDS = 1.5  # for the last timing of an engine at its best batch
 
 
 def time_engines(
@@ -36,6 +36,7 @@ def time_engines(
     device: torch.device,
     shape: Mapping[str, int],
     names: Sequence[str],
+    latency_seconds: float = latency.SECONDS,
 ) -> Callable[[], dict[str, Figures]]:
     """Compile one model of random weights with each engine; the call that times them, in turns, on random images.
 
@@ -55,7 +56,7 @@ def time_engines(
                 raise
             refused[name] = {REFUSED: reason(name, error)}
             runners.pop(name, None)
-    return partial(_time, loop, runners, refused, images)
+    return partial(_time, loop, runners, refused, images, latency_seconds)
 
 
 def evaluate_engines(
@@ -132,7 +133,11 @@ def _rehearse(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> None
 
 
 def _time(
-    loop: Loop, runners: Mapping[str, Runner], refused: Mapping[str, Figures], images: np.ndarray
+    loop: Loop,
+    runners: Mapping[str, Runner],
+    refused: Mapping[str, Figures],
+    images: np.ndarray,
+    latency_seconds: float,
 ) -> dict[str, Figures]:
     """Each engine's figures; the best batches are searched one engine after the other, the rest is timed in turns."""
     found: dict[str, Throughput] = {}
@@ -146,16 +151,17 @@ def _time(
             failed[name] = {REFUSED: reason(name, error)}
     singles = [_batch(runners[name], images, 1) for name in found]
     best = [_batch(runners[name], images, throughput.size) for name, throughput in found.items()]
-    seconds = SECONDS * len(found)
-    turns = zip(*(timing.alternate(calls, loop.device, seconds=seconds) for calls in (singles, best)), strict=True)
+    latencies = latency.alternate(singles, loop.device, latency_seconds)
+    throughputs = timing.alternate(best, loop.device, seconds=SECONDS * len(found))
     rows: dict[str, Figures] = {}
-    for (name, throughput), (single, several) in zip(found.items(), turns, strict=True):
+    for (name, throughput), single, several in zip(found.items(), latencies, throughputs, strict=True):
         devices = engines.find(name).DEVICES
         rows[name] = {
             "dtype": runners[name].dtype,
             "device": loop.device.type if loop.device.type in devices else devices[0],
             "threads": torch.get_num_threads(),
-            **replace(throughput, single=single, best=several).figures("images"),
+            **replace(throughput, best=several).figures("images"),
+            **single.figures(),
             "spread": several.spread,
         }
     return {**rows, **failed, **refused}

@@ -13,11 +13,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables import device as hardware
-from trainables import timing
+from trainables import latency, timing
 from trainables.data.images import Images
 from trainables.image_classification.config import Config
 from trainables.image_classification.data import Data
 from trainables.image_classification.loop import Loop
+from trainables.latency import Latency
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
@@ -31,10 +32,13 @@ def profile(
     device: torch.device,
     shape: Mapping[str, int],
     train_threads: int,
+    latency_seconds: float = latency.SECONDS,
 ) -> Figures:
     """Time one model on random images of the data's shape (`shape` of data.py)."""
     data = noise(config, **shape)
-    return measure(Loop(replace(config, train_size=None), model, options, "none", data, device), train_threads)
+    return measure(
+        Loop(replace(config, train_size=None), model, options, "none", data, device), train_threads, latency_seconds
+    )
 
 
 def noise(config: Config, height: int, width: int, classes: int) -> Data:
@@ -45,7 +49,7 @@ def noise(config: Config, height: int, width: int, classes: int) -> Data:
     return Data(tuple(map(str, range(classes))), images, images)
 
 
-def measure(loop: Loop, train_threads: int) -> Figures:
+def measure(loop: Loop, train_threads: int, latency_seconds: float = latency.SECONDS) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
@@ -56,7 +60,7 @@ def measure(loop: Loop, train_threads: int) -> Figures:
     with hardware.threads(train_threads):
         step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device)
     memory = hardware.peak_memory_mb(loop.device)
-    inference, flops = time_inference(loop)
+    single, inference, flops = time_inference(loop, latency_seconds)
     return {
         "batch": config.batch_size,
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
@@ -64,6 +68,7 @@ def measure(loop: Loop, train_threads: int) -> Figures:
         "threads": torch.get_num_threads(),
         "train_threads": train_threads,
         **inference.figures("images"),
+        **single.figures(),
         "train_step_seconds": step.median,
         "train_step_seconds_q1": step.q1,
         "train_step_seconds_q3": step.q3,
@@ -75,8 +80,8 @@ def measure(loop: Loop, train_threads: int) -> Figures:
     }
 
 
-def time_inference(loop: Loop) -> tuple[Throughput, int]:
-    """(timings, floating point operations for one image)."""
+def time_inference(loop: Loop, latency_seconds: float) -> tuple[Latency, Throughput, int]:
+    """(latency at batch 1, throughput, floating point operations for one image)."""
     pixels = loop.data.train.images
 
     def classify(size: int) -> Callable[[], object]:
@@ -84,8 +89,9 @@ def time_inference(loop: Loop) -> tuple[Throughput, int]:
         return lambda: loop.logits(images)
 
     with loop.inference():
-        throughput = timing.best_throughput(classify, INFERENCE_BATCHES, loop.device)
+        single = latency.measure(classify(1), loop.device, latency_seconds)
+        throughput = timing.best_throughput(classify, INFERENCE_BATCHES, loop.device, single.timing)
         loop.forward = loop.model  # a compiled model has no operators to count
         with FlopCounterMode(display=False) as flops:
             classify(1)()
-    return throughput, flops.get_total_flops()
+    return single, throughput, flops.get_total_flops()

@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.inputs.text import END, SPECIALS, Vocabulary
 from models.outputs.decoding import translate
 from trainables import device as hardware
-from trainables import timing
+from trainables import latency, timing
 from trainables.data.text.text_data import Pairs, Sentences
+from trainables.latency import Latency
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput, Timing
 from trainables.translation.batching import collate
@@ -34,11 +35,12 @@ def profile(
     device: torch.device,
     shape: Mapping[str, int],
     train_threads: int,
+    latency_seconds: float = latency.SECONDS,
 ) -> Figures:
     """Time one model on random sentences of the data's mean lengths (`shape` of data.py)."""
     data = noise(config, **shape)
     loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
-    return measure(loop, shape["source_tokens"], shape["target_tokens"], train_threads)
+    return measure(loop, shape["source_tokens"], shape["target_tokens"], train_threads, latency_seconds)
 
 
 def noise(
@@ -60,7 +62,9 @@ def _vocabulary(size: int) -> Vocabulary:
     return Vocabulary("", tuple(map(str, range(size))))
 
 
-def measure(loop: Loop, source_tokens: int, target_tokens: int, train_threads: int) -> Figures:
+def measure(
+    loop: Loop, source_tokens: int, target_tokens: int, train_threads: int, latency_seconds: float = latency.SECONDS
+) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     The training step goes from token positions to the step of the optimiser, with `train_threads` threads. Decoding goes
@@ -70,7 +74,7 @@ def measure(loop: Loop, source_tokens: int, target_tokens: int, train_threads: i
     with hardware.threads(train_threads):
         step = time_step(loop)
     memory = hardware.peak_memory_mb(loop.device)
-    decoding, flops = time_decoding(loop, source_tokens, target_tokens)
+    single, decoding, flops = time_decoding(loop, source_tokens, target_tokens, latency_seconds)
     seconds = step.median / config.accumulation
     return {
         "batch": len(pairs),
@@ -79,6 +83,7 @@ def measure(loop: Loop, source_tokens: int, target_tokens: int, train_threads: i
         "threads": torch.get_num_threads(),
         "train_threads": train_threads,
         **decoding.figures("sentences"),
+        **single.figures(),
         "train_step_seconds": seconds,
         "train_tokens_per_second": int((pairs.target.lengths + 1).sum()) / seconds,
         "train_pairs_per_second": len(pairs) / seconds,
@@ -103,8 +108,10 @@ def time_step(loop: Loop) -> Timing:
     return timing.measure(step, loop.device)
 
 
-def time_decoding(loop: Loop, source_tokens: int, target_tokens: int) -> tuple[Throughput, int]:
-    """(timings, floating point operations for one sentence).
+def time_decoding(
+    loop: Loop, source_tokens: int, target_tokens: int, latency_seconds: float
+) -> tuple[Latency, Throughput, int]:
+    """(latency of one sentence, throughput, floating point operations for one sentence).
 
     All translations get the mean length of the data's, because an untrained model does not know when to stop.
     """
@@ -118,7 +125,8 @@ def time_decoding(loop: Loop, source_tokens: int, target_tokens: int) -> tuple[T
         with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.uses_bfloat16):
             translate(loop.model, sentences, search, batch=count * search.beams)
 
-    throughput = timing.best_throughput(lambda size: lambda: decode(size), DECODING_BATCHES, loop.device)
+    single = latency.measure(lambda: decode(1), loop.device, latency_seconds)
+    throughput = timing.best_throughput(lambda size: lambda: decode(size), DECODING_BATCHES, loop.device, single.timing)
     with FlopCounterMode(display=False) as flops:
         decode(1)
-    return throughput, flops.get_total_flops()
+    return single, throughput, flops.get_total_flops()
