@@ -8,7 +8,9 @@ import numpy as np
 
 from record import figures
 from record.folder import COMPLETE, SEARCH
+from record.limits import NOT
 from record.pareto import pareto_mask
+from study import limits
 from study.cells import cells
 from study.ledger import Ledger, Trial, number
 from study.space.schema import StudySpec
@@ -27,8 +29,11 @@ def candidates(ledger: Ledger) -> list[Trial]:
 
     Each cell's best, because its factor is what the study asks about. Training cost makes no candidate: the smaller train
     sizes are on a front of three objectives nearly always, and would take the room of what answers "at which speed?".
+    Where the space has limits, only trials that hold them, or may.
     """
     complete = ledger.in_phase(SEARCH, COMPLETE)
+    if ledger.spec.limits:
+        complete = [trial for trial in complete if limits.of_trial(ledger, trial) != NOT]
     if not complete:
         return []
     metric = ledger.spec.terms.validation

@@ -7,6 +7,7 @@ trials that share the hardware cannot contaminate it.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from record import figures
 from record.errors import UserError
 from record.figures import REFUSED
 from record.folder import CONFIRM, PROFILE, SEARCH
+from record.limits import NOT, Limit, ends, worst
 from record.settings import costs_time
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.dimensions import Choices, Range, Scalar
@@ -78,43 +80,68 @@ def timings(ledger: Ledger, entry: str, phase: str) -> list[IsolatedTiming]:
 
 
 def setting_costs(
-    ledger: Ledger, entry_name: str, settings: dict[str, Scalar], phase: str, engine: str = EAGER
+    ledger: Ledger,
+    entry_name: str,
+    settings: dict[str, Scalar],
+    phase: str,
+    engine: str = EAGER,
+    names: Sequence[str] = (),
 ) -> dict[str, float]:
-    """The isolated figures of an entry at these settings in an engine, with those of training, which are eager's.
+    """The isolated figures of an entry at these settings in an engine, all that trials inherit or those of these names; those
+    of training are eager's.
 
     {} where the entry was not timed, or the engine is refused here or, between two points, anywhere along the range.
 
     An exact timing counts; else the values are interpolated along the one ranged dimension. Interpolation is linear
     between points that are first made monotone (isotonic regression): noise must not make a model that does less work
-    look slower. Figures that timings of an older version lack are left out.
+    look slower. Figures that a timing lacks, as those of an older version do, are left out.
     """
-    entry = ledger.spec.models[entry_name]
+    entry, measured = ledger.spec.models[entry_name], list(names) or figures.measured(ledger.spec.task)
     point = {name: settings[name] for name in speed_dimensions(entry)}
     usable = timings(ledger, entry_name, phase)
     if exact := [timing for timing in usable if timing.point == point]:
-        return _figures(ledger, exact[-1], engine)
+        return _figures(exact[-1], engine, measured)
     ranged = [name for name in point if isinstance(entry.search.get(name), Range)]
     others = {name: value for name, value in point.items() if name not in ranged}
     along = {
-        float(timing.point[ranged[0]]): _figures(ledger, timing, engine)
+        float(timing.point[ranged[0]]): _figures(timing, engine, measured)
         for timing in usable
         if ranged and others.items() <= timing.point.items()
     }
     if not along or not all(along.values()):
         return {}
     at, xs = float(point[ranged[0]]), sorted(along)
-    measured = [name for name in along[xs[0]] if all(name in timed for timed in along.values())]
-    curves = {name: monotone([along[x][name] for x in xs]) for name in measured}
+    known = [name for name in along[xs[0]] if all(name in timed for timed in along.values())]
+    curves = {name: monotone([along[x][name] for x in xs]) for name in known}
     return {name: float(np.interp(at, xs, curve)) for name, curve in curves.items()}
 
 
-def _figures(ledger: Ledger, timing: IsolatedTiming, engine: str) -> dict[str, float]:
+def _figures(timing: IsolatedTiming, engine: str, names: Sequence[str]) -> dict[str, float]:
     """What a trial of this setting inherits if it is deployed with this engine; {} where that is refused or was not timed."""
     own = timing.by_engine().get(engine, {REFUSED: ""})
     if REFUSED in own:
         return {}
     whole = timing.figures | own
-    return {name: number(whole, name) for name in figures.measured(ledger.spec.task) if name in whole}
+    return {name: number(whole, name) for name in names if whole.get(name) is not None}
+
+
+def within_limits(ledger: Ledger, entry: str, settings: dict[str, Scalar], phase: str, engine: str) -> str:
+    """Whether an engine in which the entry was timed holds the space's limits at these settings."""
+    row = limited(ledger, entry, settings, phase, engine)
+    return worst([Limit(name, value).verdict(row) for name, value in ledger.spec.limits.items()])
+
+
+def limited(
+    ledger: Ledger, entry: str, settings: dict[str, Scalar], phase: str, engine: str
+) -> dict[str, float | int | str | None]:
+    """The figures that have limits, with the ends of their intervals, and what disturbed the timing."""
+    names = [name for limit in ledger.spec.limits for name in (limit, *ends(limit))]
+    usable = timings(ledger, entry, phase)
+    point = {name: settings[name] for name in speed_dimensions(ledger.spec.models[entry])}
+    exact = [timing for timing in usable if timing.point == point]
+    busy = [timing.by_engine().get(engine, {}).get("busy") for timing in exact or usable]
+    known = setting_costs(ledger, entry, settings, phase, engine, names)
+    return {**known, "busy": next((str(each) for each in busy if each), None)}
 
 
 def interpolated_speed(ledger: Ledger, timing: IsolatedTiming, engine: str = EAGER) -> float | None:
@@ -137,15 +164,16 @@ def deployed(
 ) -> tuple[str | None, dict[str, float]]:
     """The engine whose speed a trial of these settings has, and its `setting_costs`; (None, {}) where none was timed.
 
-    In the search the fastest one that is not refused; of equals, the first that the space lists. A confirmed trial has a
-    row for each engine in engines.csv; its own costs are eager's, as its accuracy is.
+    In the search the fastest one that is not refused, if it can be one that holds the limits; of equals, the first that
+    the space lists. A confirmed trial has a row for each engine in engines.csv; its own costs are eager's, as its accuracy is.
     """
     names = [EAGER] if phase == CONFIRM else ledger.spec.engines_of(entry)
     costs = {name: setting_costs(ledger, entry, settings, phase, name) for name in names}
     timed = [name for name in names if costs[name]]
     if not timed:
         return None, {}
-    fastest = max(timed, key=lambda name: costs[name][ledger.spec.terms.speed])
+    held = [name for name in timed if within_limits(ledger, entry, settings, phase, name) != NOT]
+    fastest = max(held or timed, key=lambda name: costs[name][ledger.spec.terms.speed])
     return fastest, costs[fastest]
 
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from record.folder import CONFIRM, SEARCH
 from study.candidates import room
-from study.cells import Cell, cells
+from study.cells import Cell
 from study.costs import DataFacts, grid, trial_costs
 from study.ledger import Ledger, Trial
+from study.limits import open_cells
 from study.space.schema import seconds
 
 MIN_TIMEOUT, TIMEOUT_EPOCHS = 600.0, 30.0
@@ -28,7 +29,7 @@ class Parallelism(NamedTuple):
 def expected_seconds(ledger: Ledger, data: DataFacts, parallelism: Parallelism) -> dict[str, float]:
     """Wall seconds of each phase of the study; early stopping only shortens it."""
     spec = ledger.spec
-    means = [_mean_trial_seconds(ledger, cell.entry, data, parallelism) for cell in cells(spec)]
+    means = [_mean_trial_seconds(ledger, cell.entry, data, parallelism) for cell in open_cells(ledger)]
     repeats = spec.confirm.seeds * room(spec)
     busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
     return {phase: round(total, 1) for phase, total in busy.items() if phase in spec.phases}

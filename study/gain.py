@@ -10,8 +10,8 @@ import numpy as np
 
 from record.folder import PROFILE, RUNNING, SEARCH
 from record.forecast import Curve, cell_draws
-from study.cells import cells
 from study.ledger import Ledger, Trial, number
+from study.limits import open_cells
 
 MIN_ENDED = 3  # trials per cell before its gain can be told
 DECISION = "search_ended"  # user attribute of the Optuna study of the isolated timings
@@ -43,7 +43,7 @@ def expected_gain_per_hour(ledger: Ledger, slots: int) -> float | None:
 
     Not the best of the study: the front needs each cell's. None where a round would not begin now, or it cannot be told.
     """
-    trials = {cell: ledger.of(cell) for cell in cells(ledger.spec)}
+    trials = {cell: ledger.of(cell) for cell in open_cells(ledger)}
     ended = [sum(trial.state != RUNNING for trial in own) for own in trials.values()]
     if len({len(own) for own in trials.values()}) > 1 or min(ended) < MIN_ENDED:
         return None

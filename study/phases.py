@@ -12,7 +12,7 @@ from record import contents
 from record.errors import UserError
 from record.figures import REFUSED
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH
-from study import checkpoints, cluster, costs, duration, tables
+from study import checkpoints, cluster, costs, duration, limits, tables
 from study.candidates import candidates
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
@@ -85,6 +85,7 @@ def nothing_left(session: Session) -> bool:
         }
         if not all(done[phase] for phase in session.spec.phases):
             return False
+        limits.check(ledger)
         try:
             contents.write_spec(options.folder, session.spec.model_dump(mode="json"))
             tables.write(ledger, session.facts)
@@ -112,8 +113,12 @@ def _run_phases(run: Run) -> bool:
 
 
 def profile(run: Run) -> bool:
-    """Time the models, and say what follows from it for the rest of the study."""
+    """Time the models, and say what follows from it for the rest of the study. Raises UserError where no model can hold
+    the space's limits."""
     time_models(run)
+    limits.check(run.ledger)
+    for line in limits.report(run.ledger):
+        run.console.print(line, highlight=False, markup=False, soft_wrap=True)
     run.expected = expected_seconds(run)
     run.console.print(duration.expectation(run.expected), highlight=False)
     return True

@@ -11,8 +11,8 @@ from typing import Protocol
 from optuna.samplers import BaseSampler
 
 from record.folder import COMPLETE, CONFIRM, RUNNING, SEARCH
-from study import gain, search
-from study.cells import Cell, cells
+from study import gain, limits, search
+from study.cells import Cell
 from study.ledger import Ledger, Trial, number
 from study.lessons import Lessons
 from study.search import Problem, space_filling
@@ -45,7 +45,8 @@ def _proposal(ledger: Ledger, cell: Cell) -> tuple[BaseSampler, str | None]:
     metric, trials = ledger.spec.terms.validation, ledger.of(cell)
     taught = [_quality(trial, metric) for trial in trials if trial.learnt_from is not None]
     cold = [_quality(trial, metric) for trial in trials if trial.learnt_from is None]
-    return proposal(ledger.spec, ledger.lessons, cell, taught, cold)
+    sampler, lesson = proposal(ledger.spec, ledger.lessons, cell, taught, cold)
+    return limits.within(ledger, cell, sampler), lesson
 
 
 def _quality(trial: Trial, metric: str) -> float | None:
@@ -80,6 +81,7 @@ class SearchProposals:
         self.interrupted = deque(ledger.in_phase(SEARCH, RUNNING))
         self.out_of_time = False
         self.gains_little = gain.has_ended(ledger)
+        self.cells = limits.open_cells(ledger)
 
     @property
     def done(self) -> bool:
@@ -87,7 +89,7 @@ class SearchProposals:
 
     @property
     def total(self) -> int:
-        return self.ledger.spec.trials * len(cells(self.ledger.spec))
+        return self.ledger.spec.trials * len(self.cells)
 
     def next(self) -> Trial | None:
         if self.deadline is not None and time.monotonic() + mean_seconds(self.ledger, SEARCH) >= self.deadline:
@@ -104,9 +106,9 @@ class SearchProposals:
         return self.ledger.ask(cell, *_proposal(self.ledger, cell))
 
     def _cell(self) -> Cell | None:
-        counts = {cell: len(self.ledger.of(cell)) for cell in cells(self.ledger.spec)}
-        cell = min(counts, key=lambda c: counts[c])
-        return cell if counts[cell] < self.ledger.spec.trials else None
+        counts = {cell: len(self.ledger.of(cell)) for cell in self.cells}
+        cell = min(counts, key=lambda c: counts[c], default=None)
+        return cell if cell is not None and counts[cell] < self.ledger.spec.trials else None
 
 
 class ConfirmProposals:

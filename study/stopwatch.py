@@ -68,8 +68,8 @@ def time_alone(spec: StudySpec, model: str, point: dict[str, Scalar], shape: Map
     training, options = split_settings(spec, entry.settings | point)
     train_threads = hardware.threads_of(entry.resources.cpus)
     remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
+    seconds = latency.LIMITED_SECONDS if spec.limits.keys() & latency.PERCENTILES else latency.SECONDS
     engines = spec.engines_of(model)
-    seconds = latency.SECONDS
     return ray.get(
         remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads, seconds, engines)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,5 +89,5 @@ def interval(values: Sequence[float], share: float, confidence: float = CONFIDEN
     """
     from scipy.stats import quantile_test
 
-    low, high = quantile_test(values, p=share).confidence_interval(confidence)
-    return 0.0 if np.isnan(low) else float(low), None if np.isnan(high) else float(high)
+    ends: Any = quantile_test(values, p=share).confidence_interval(confidence)
+    return 0.0 if np.isnan(ends.low) else float(ends.low), None if np.isnan(ends.high) else float(ends.high)

@@ -20,7 +20,7 @@ from study.space.typed import typed
 # None of these changes what the finished trials mean.
 EXTENDABLE = (
     "description", "cost", "hardware", "trials", "time_budget", "min_gain_per_hour", "trial_timeout", "phases", "confirm",
-    "checkpoint_seconds",
+    "checkpoint_seconds", "limits",
 )  # fmt: skip
 
 

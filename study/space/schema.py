@@ -21,6 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from models import engines
 from record import figures, tasks
 from record.errors import nearest
+from record.limits import known, unknown
 from record.looks import MOST, Looks, planned
 from record.settings import settable
 from record.tasks import Terms
@@ -187,6 +188,11 @@ class StudySpec(Strict):
         min_length=1,
         description="figures to optimise; default: quality, inference speed and train_seconds",
     )
+    limits: dict[str, Positive] = Field(
+        {},
+        description="figures that are measured alone, such as {latency_ms_p99: 5, parameters: 10e6}: less is allowed, of "
+        "speeds more; cells that cannot hold them are left out",
+    )
     phases: list[Phase] = Field(PHASES, min_length=1, description="phases to run")
     trials: Whole = Field(8, ge=1, le=MAX_COUNT, description="search trials per cell")
     seed: Whole = Field(0, ge=0, description="seed of the split, the search and the trainings")
@@ -255,17 +261,27 @@ class StudySpec(Strict):
         refuse(Problem((), problem) for problem in problems)
         return objectives
 
+    @field_validator("limits")
+    @classmethod
+    def _known_limits(cls, limits: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        if task := info.data.get("task"):
+            refuse(Problem((name,), unknown(name, task)) for name in limits if name not in known(task))
+        return limits
+
     @field_validator("phases")
     @classmethod
     def _in_order_and_complete(cls, phases: list[Phase], info: ValidationInfo) -> list[Phase]:
-        known = figures.objectives(info.data.get("task", tasks.DEFAULT))
-        timed = [name for name in info.data.get("objectives", ()) if name in known and known[name].alone]
+        valid = figures.objectives(info.data.get("task", tasks.DEFAULT))
+        timed = [name for name in info.data.get("objectives", ()) if name in valid and valid[name].alone]
+        timed += info.data.get("limits", {})
         if repeated := [phase for phase in phases if phases.count(phase) > 1]:
             raise ValueError(f"'{repeated[0]}' is listed twice")
         if phases != sorted(phases, key=PHASES.index):
             raise ValueError(f"they run in the order {', '.join(PHASES)}; list them so")
         if timed and "profile" not in phases:
-            raise ValueError(f"profile is missing, which measures {' and '.join(timed)}: add it, or change objectives")
+            raise ValueError(
+                f"profile is missing, which measures {' and '.join(timed)}: add it, or change objectives and limits"
+            )
         return phases
 
     @field_validator("time_budget", "trial_timeout", mode="before")

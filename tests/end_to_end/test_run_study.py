@@ -101,6 +101,31 @@ def test_more_trials_extend_the_study(copied: Path, run_study: Program) -> None:
 
 
 @pytest.mark.slow
+def test_a_model_that_cannot_hold_a_limit_is_left_out_and_said(copied: Path, run_study: Program) -> None:
+    """vit_tome has 27,946 parameters, scratch_vit fewer; the trials that both have already stay."""
+    old = pd.read_csv(copied / "results" / "tiny" / "trials.csv")
+    wanted = ("--trials", 3, "--set", "limits.parameters=25000")
+    result = run_study("--name", "tiny", "--resume", *wanted, cwd=copied)
+    assert result.returncode == 0, result.stderr
+    assert "limits: vit_tome is left out: parameters is 2.795e+04, tome_ratio 0.0, the limit 25000" in result.stdout
+    new = pd.read_csv(copied / "results" / "tiny" / "trials.csv")
+    assert Counter(new[new.phase == "search"].model) == {"scratch_vit": 3, "vit_tome": 2}
+    assert (new[new.phase == "confirm"].model == "vit_tome").sum() == (
+        old.phase[old.model == "vit_tome"] == "confirm"
+    ).sum()
+    assert yaml.safe_load((copied / "results" / "tiny" / "study.yaml").read_text())["limits"] == {"parameters": 25000.0}
+
+
+def test_limits_that_no_model_can_hold_end_the_study_with_the_nearest_in_a_line(
+    copied: Path, run_study: Program
+) -> None:
+    message = one_error(run_study("--name", "tiny", "--resume", "--set", "limits.parameters=10", cwd=copied))
+    assert (
+        "no model can hold the limits; the nearest is scratch_vit: parameters is" in message and "--resume" in message
+    )
+
+
+@pytest.mark.slow
 def test_a_study_learns_from_an_earlier_one_says_so_and_needs_it_no_more(copied: Path, run_study: Program) -> None:
     short = ("--set", "phases=[search]", "--set", "objectives=[val_accuracy]", "--set", "learn_from=[results/tiny]")
     learnt = "settings learnt: 2 of scratch_vit, 2 of vit_tome from tiny"
