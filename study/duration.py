@@ -13,7 +13,7 @@ from study.cells import Cell
 from study.costs import DataFacts, grid, trial_costs
 from study.ledger import Ledger, Trial
 from study.limits import open_cells
-from study.space.schema import seconds
+from study.space.numbers import seconds
 
 MIN_TIMEOUT, TIMEOUT_EPOCHS = 600.0, 30.0
 UNTIMED_TIMEOUT = 3 * 3600.0  # of a trial whose model was not timed

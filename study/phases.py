@@ -20,7 +20,8 @@ from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.proposals import ConfirmProposals, Proposals, SearchProposals
 from study.session import Options, Run, Session, opened, unwritable
 from study.space.dimensions import Scalar
-from study.space.schema import StudySpec, seconds
+from study.space.numbers import seconds
+from study.space.schema import StudySpec
 from study.stopwatch import time_alone
 from study.tuning import run as run_trials
 from study.view import View

@@ -1,7 +1,9 @@
-"""The numbers of a space: not true or false, which Python counts as 1 and 0, and not beyond every use."""
+"""The numbers of a space: not true or false, which Python counts as 1 and 0, and not beyond every use; durations."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -30,3 +32,15 @@ Real = Annotated[float, BeforeValidator(_not_bool)]
 Positive = Annotated[float, Field(gt=0), BeforeValidator(_not_bool)]
 Number = Annotated[int | float, BeforeValidator(_not_bool)]
 Flag = Annotated[bool, Field(strict=True)]
+
+
+def seconds(text: str) -> float:
+    """'90s', '30m', '2h', '1h30m' -> seconds; ValueError for anything else."""
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
+    if not match or not any(match.groups()):
+        raise ValueError(f"'{text}' is not a duration; write 90s, 30m, 2h or 1h30m")
+    hours, minutes, secs = (float(group or 0) for group in match.groups())
+    total = hours * 3600 + minutes * 60 + secs
+    if not 0 < total < math.inf:
+        raise ValueError(f"must be above 0, got '{text}'")
+    return total

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -29,7 +28,7 @@ from study.space.configs import read_config
 from study.space.dimensions import Choices, Dimension, Open, Range, Scalar, Strict
 from study.space.engine_names import engine_problems
 from study.space.messages import Problem, refuse
-from study.space.numbers import MAX_CELLS, MAX_COUNT, Positive, Real, Repeats, Whole
+from study.space.numbers import MAX_CELLS, MAX_COUNT, Positive, Real, Repeats, Whole, seconds
 from study.space.plain import name_problems
 from trainables.task import config_class, data_options_class
 
@@ -339,18 +338,6 @@ class StudySpec(Strict):
     def data_options(self) -> object:
         """The DataOptions of the task."""
         return read_config(data_options_class(self.task), self.data.options)[0]
-
-
-def seconds(text: str) -> float:
-    """'90s', '30m', '2h', '1h30m' -> seconds; ValueError for anything else."""
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip())
-    if not match or not any(match.groups()):
-        raise ValueError(f"'{text}' is not a duration; write 90s, 30m, 2h or 1h30m")
-    hours, minutes, secs = (float(group or 0) for group in match.groups())
-    total = hours * 3600 + minutes * 60 + secs
-    if not 0 < total < math.inf:
-        raise ValueError(f"must be above 0, got '{text}'")
-    return total
 
 
 def split_settings(spec: StudySpec, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,8 +12,8 @@ from small_space import GOOD, models, space
 
 from record.errors import UserError
 from study.space.checking import check_models
+from study.space.numbers import seconds
 from study.space.reading import check_new, read_space, resolve, space_names
-from study.space.schema import seconds
 from study.space.typed import typed
 
 
