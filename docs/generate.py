@@ -67,6 +67,21 @@ itself.
 ### data
 
 {data}
+### limits
+
+```yaml
+limits: {{latency_ms_p99: 5, parameters: 10e6, inference_images_per_second: 200}}
+```
+
+Every figure that is measured alone and has a direction can be limited ([columns.md](columns.md) lists them). Where less is
+better, the limit is an upper one; of speeds, it is a lower one. After the profile phase each cell is *certainly*, *perhaps*
+or *not* within all limits, by the interval of the timing at its best setting: 95 % for the latencies, the quartiles of the
+repeats for speeds. Too few calls to bound a percentile, or a timing that stayed disturbed, leave it at *perhaps*. A cell
+that is *not* is left out, and a line says so with the figure; if that leaves no cell, the study ends with exit status 2.
+The search proposes no settings that are not within the limits, `confirm` repeats none, and the answer speaks of those that
+hold them. `--resume --set limits.NAME=VALUE` changes a limit; `analysis best STUDY_DIR --under latency_ms_p99=5` asks a
+finished study for any other one.
+
 ### sampler
 
 {sampler}

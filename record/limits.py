@@ -27,8 +27,7 @@ class Limit:
 
     def __str__(self) -> str:
         """ "under latency_ms_p99 5 ms"."""
-        unit = figures.BY_NAME[self.name].unit
-        return f"{'under' if self.is_upper else 'above'} {self.name} {self.value:.10g}{f' {unit}' if unit else ''}"
+        return f"{'under' if self.is_upper else 'above'} {self.name} {_shown(self.name, self.value, '.10g')}"
 
     def holds(self, value: float) -> bool:
         return value <= self.value if self.is_upper else value >= self.value
@@ -53,6 +52,19 @@ class Limit:
             return CERTAINLY
         disturbed = figures.BY_NAME[self.name].clocked and isinstance(row.get("busy"), str)
         return PERHAPS if disturbed or self.holds(low) or self.holds(high) else NOT
+
+
+def measured(name: str, row: Mapping[str, object]) -> str:
+    """A figure of a timing with its interval: "4.2 ms (4 to 4.6)"."""
+    low, high = interval(name, row)
+    return _shown(name, _number(row.get(name)), ".4g") + (f" ({low:.4g} to {high:.4g})" if low < high else "")
+
+
+def _shown(name: str, value: float, form: str) -> str:
+    """With its unit; whole numbers with all digits."""
+    figure = figures.BY_NAME[name]
+    whole = figure.type == "Int64" and value.is_integer()
+    return f"{value:{',.0f' if whole else form}} {figure.unit}".rstrip()
 
 
 def interval(name: str, row: Mapping[str, object]) -> tuple[float, float]:

@@ -14,10 +14,9 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from record import figures
 from record.errors import UserError
 from record.folder import SEARCH
-from record.limits import CERTAINLY, NOT, PERHAPS, Limit, best, interval
+from record.limits import CERTAINLY, NOT, PERHAPS, Limit, best, measured
 from study import costs
 from study.cells import Cell, cells, distributions
 from study.ledger import Ledger, Trial
@@ -58,10 +57,10 @@ def open_cells(ledger: Ledger) -> list[Cell]:
 
 def report(ledger: Ledger) -> list[str]:
     """A line for each cell that may break or cannot hold the limits."""
-    words = {PERHAPS: "may or may not hold them", NOT: "is left out"}
+    words = {PERHAPS: "is perhaps", NOT: "is left out, not"}
     verdicts = {cell: of_cell(ledger, cell) for cell in cells(ledger.spec)} if ledger.spec.limits else {}
     return [
-        f"limits: {cell.name} {words[found]}: {_nearest(ledger, cell)[1]}"
+        f"limits: {cell.name} {words[found]} {_nearest(ledger, cell)[1]}"
         for cell, found in verdicts.items()
         if found != CERTAINLY
     ]
@@ -73,7 +72,7 @@ def check(ledger: Ledger) -> None:
         return
     (_, how), cell = min((_nearest(ledger, cell), cell.name) for cell in cells(ledger.spec))
     raise UserError(
-        f"{ledger.folder.path}: no model can hold the limits; the nearest is {cell}: {how}; "
+        f"{ledger.folder.path}: no model can hold the limits; the nearest is {cell}, not {how}; "
         "to go on with another limit: --resume --set limits.NAME=VALUE"
     )
 
@@ -85,15 +84,10 @@ def _nearest(ledger: Ledger, cell: Cell) -> tuple[float, str]:
     for point, engine in engines:
         row = costs.limited(ledger, cell.entry, point, SEARCH, engine)
         excess, limit = max(((limit.excess(row), limit) for limit in limits(ledger.spec)), key=lambda each: each[0])
-        low, high = interval(limit.name, row)
-        between = f" ({low:.4g} to {high:.4g})" if low < high else ""
-        unit = f" {figures.BY_NAME[limit.name].unit}".rstrip()
         searched = ledger.spec.models[cell.entry].search
         at = "".join(f", {name} {value}" for name, value in point.items() if name in searched)
         at += f", in {engine}" if len(ledger.spec.engines_of(cell.entry)) > 1 else ""
-        found.append(
-            (excess, f"{limit.name} is {row[limit.name]:.4g}{unit}{between}{at}, the limit {limit.value:.10g}")
-        )
+        found.append((excess, f"{limit}: {measured(limit.name, row)}{at}"))
     return min(found)
 
 

@@ -3,6 +3,7 @@
 python -m analysis table results/digits_compare
 python -m analysis pareto results/a results/b --x train_seconds --y val_accuracy --format markdown
 python -m analysis best results/digits_compare --above 500
+python -m analysis best results/digits_compare --under latency_ms_p99=5 --under parameters=10e6
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ YOption = Annotated[
     str | None,
     typer.Option("--y", help="Accuracy or another column [default: test accuracy, else validation accuracy]."),
 ]
+UnderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--under",
+        metavar="NAME=VALUE",
+        help="A limit, such as latency_ms_p99=5 (of speeds, a lower one); repeatable [default: the space's limits].",
+    ),
+]
 
 app = typer.Typer()
 
@@ -68,6 +77,7 @@ def pareto(
     y: YOption = None,
     z: Annotated[str | None, typer.Option("--z", help="A third column, such as train_seconds.")] = None,
     phase: PhaseOption = None,
+    under: UnderOption = None,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """The candidates that no other beats in all of the given columns.
@@ -85,10 +95,11 @@ def pareto(
     columns, maximise = zip(*(_column_and_direction(rows, name) for name in names), strict=True)
     if len(set(columns)) < len(columns):
         raise StudyError(f"--x, --y and --z must be different columns, not {' and '.join(columns)}")
+    rows, limited = _within(study, rows, under)
     on_front = pareto_mask(rows[list(columns)].to_numpy(dtype=float, na_value=float("nan")), maximise)
     front = rows[on_front].sort_values(columns[0], kind="stable")
     print_notes([*study.notes, *_doubts(study, front)])
-    print_frame(front[_shown(study, list(columns))], format)
+    print_frame(front[_shown(study, [*columns, *limited])], format)
 
 
 @app.command()
@@ -101,10 +112,12 @@ def best(
         typer.Option(help="Accuracy that may be given up for speed [default: 0.01, or 1 for BLEU].", min=0),
     ] = None,
     above: Annotated[float | None, typer.Option(help="The speed needed, such as 500 images/s.", min=0)] = None,
+    under: UnderOption = None,
     phase: PhaseOption = None,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Which candidate for which need: the most accurate, the fastest nearly as accurate, the knee.
+    """Which candidate for which need: the most accurate, the fastest nearly as accurate, the knee; of those that hold the
+    limits, or may.
 
     Chosen by validation accuracy, so that the test split, shown beside it, stays unused.
     """
@@ -119,9 +132,10 @@ def best(
     accuracy, more_y = _column_and_direction(rows, y or terms(study).validation)
     if not (more_x and more_y):
         raise StudyError("best needs columns of which more is better; `pareto` also takes costs")
+    rows, limited = _within(study, rows, under)
     needs = _picks(rows, accuracy, speed_column, terms(study).point if points is None else points, above)
     answers = _answers(needs)
-    shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column])]
+    shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column, *limited])]
     print_notes([*study.notes, *_doubts(study, answers)])
     print_frame(answers[shown].astype({"need": "str"}), format)
     print_notes(not_learnt(study))
@@ -129,6 +143,19 @@ def best(
     print_notes(f"no candidate for: {need}" for need in unanswered)
     if len(unanswered) == len(needs):
         raise typer.Exit(1)
+
+
+def _within(study: Study, rows: pd.DataFrame, under: list[str] | None) -> tuple[pd.DataFrame, list[str]]:
+    """The candidates that hold the limits, or may, and the columns that say so."""
+    from analysis.tell.limits import nearest_miss
+    from analysis.weigh.limits import column, holding, limits, verdicts
+
+    asked = limits(study, under or ())
+    held = holding(study, rows, asked)
+    if held.empty and len(rows):
+        print_notes([nearest_miss(study, rows, asked)])
+    columns = [name for limit in asked for name in (limit.name, column(limit))]
+    return held.join(verdicts(study, held, asked)), columns
 
 
 def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:

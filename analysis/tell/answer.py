@@ -20,6 +20,7 @@ from analysis.read.candidates import (
 from analysis.read.conditions import was_disturbed
 from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
+from analysis.tell.limits import limit_sentences, within_limits
 from analysis.tell.tuning import caveats, other_settings
 from analysis.tell.wording import choice_name, count, enumeration, setting
 from analysis.weigh.learning import has_learnt
@@ -44,13 +45,15 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
     """One answer per candidate that meets a need; `intervals` and `pairs` as weigh/comparison.py computes them.
 
     Candidates are chosen by validation accuracy and described by the test split, which chooses nothing but that a model
-    has learnt something. Empty where no trial has finished or none has learnt: `not_learnt` says so.
+    has learnt something. Where the space has limits, they are those that hold them, or may, if there are any. Empty where
+    no trial has finished or none has learnt: `not_learnt` says so.
     """
     rows, accuracy = choices(study)
     words, speed_column = terms(study), speed(study)
     by = words.validation
     rows = rows[rows[by].notna()]
     rows = rows[has_learnt(study, rows, accuracy).fillna(True).astype(bool)]
+    rows = within_limits(study, rows)
     if rows.empty:
         return []
     best = most_accurate(rows, by, speed_column)
@@ -112,7 +115,7 @@ def _sentences(
     pairs: pd.DataFrame,
 ) -> list[str]:
     is_top = choice_name(row, study) == choice_name(top, study)
-    lines = [_measured(study, row, accuracy, intervals)]
+    lines = [_measured(study, row, accuracy, intervals), *limit_sentences(study, row)]
     if accuracy == terms(study).tested:
         lines += _against_eager(study, row, intervals)
         lines += _against_all(study, row, pairs) if is_top else [_against(study, row, top, accuracy, pairs)]

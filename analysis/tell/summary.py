@@ -10,9 +10,11 @@ from analysis.read.candidates import UNCONFIRMED, choices, front, settings, seve
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
+from analysis.tell.limits import within_limits
 from analysis.tell.tables import grid
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import choice_name, count, shortened, trial_name
+from analysis.weigh.limits import limits
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
 from record.folder import FAILED
@@ -100,8 +102,10 @@ def _front_line(study: Study) -> list[str]:
     if rows.empty:
         return []
     column = speed(study)
+    rows = within_limits(study, rows)
     names = shortened([choice_name(row, study) for row in front(rows, accuracy, column).to_dict("records")], 12)
-    return [f"Front ({accuracy} against {BY_NAME[column].unit}, slowest first): {names or 'empty'}"]
+    of = "".join(f", {limit}" for limit in limits(study))
+    return [f"Front ({accuracy} against {BY_NAME[column].unit}, slowest first{of}): {names or 'empty'}"]
 
 
 def _failures(study: Study) -> list[str]:

@@ -107,7 +107,7 @@ def test_a_model_that_cannot_hold_a_limit_is_left_out_and_said(copied: Path, run
     wanted = ("--trials", 3, "--set", "limits.parameters=25000")
     result = run_study("--name", "tiny", "--resume", *wanted, cwd=copied)
     assert result.returncode == 0, result.stderr
-    assert "limits: vit_tome is left out: parameters is 2.795e+04, tome_ratio 0.0, the limit 25000" in result.stdout
+    assert "limits: vit_tome is left out, not under parameters 25,000: 27,946, tome_ratio 0.0" in result.stdout
     new = pd.read_csv(copied / "results" / "tiny" / "trials.csv")
     assert Counter(new[new.phase == "search"].model) == {"scratch_vit": 3, "vit_tome": 2}
     assert (new[new.phase == "confirm"].model == "vit_tome").sum() == (
@@ -121,7 +121,8 @@ def test_limits_that_no_model_can_hold_end_the_study_with_the_nearest_in_a_line(
 ) -> None:
     message = one_error(run_study("--name", "tiny", "--resume", "--set", "limits.parameters=10", cwd=copied))
     assert (
-        "no model can hold the limits; the nearest is scratch_vit: parameters is" in message and "--resume" in message
+        "no model can hold the limits; the nearest is scratch_vit, not under parameters 10: 19,008;" in message
+        and "--resume" in message
     )
 
 

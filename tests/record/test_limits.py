@@ -8,7 +8,7 @@ import pytest
 
 from record import figures, tasks
 from record.errors import UserError
-from record.limits import CERTAINLY, NOT, PERHAPS, Limit, best, ends, known, parse, worst
+from record.limits import CERTAINLY, NOT, PERHAPS, Limit, best, ends, known, measured, parse, worst
 
 IMAGES = tasks.IMAGE_CLASSIFICATION.name
 P99, SPEED = "latency_ms_p99", "inference_images_per_second"
@@ -53,8 +53,12 @@ def test_several_limits_are_held_as_the_worst_and_several_settings_as_the_best()
 
 def test_limits_in_words_and_by_which_factor_they_are_missed() -> None:
     assert str(Limit(P99, 5.0)) == "under latency_ms_p99 5 ms"
-    assert str(Limit("parameters", 10e6)) == "under parameters 10000000"
+    assert str(Limit("parameters", 10e6)) == "under parameters 10,000,000"
     assert str(Limit(SPEED, 500.0)) == "above inference_images_per_second 500 images/s"
+    assert (
+        measured(P99, p99(4.2, 4.0, 4.6)) == "4.2 ms (4 to 4.6)"
+        and measured("parameters", {"parameters": 19008}) == "19,008"
+    )
     assert Limit(P99, 5.0).excess({P99: 7.5}) == 1.5 and Limit(SPEED, 500.0).excess({SPEED: 250.0}) == 2.0
 
 

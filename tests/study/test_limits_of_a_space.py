@@ -75,7 +75,7 @@ def test_a_cell_is_judged_by_the_best_of_its_timed_settings(ledger: Ledger) -> N
         "vit_tome": CERTAINLY, "resnet18-width=16": CERTAINLY, "resnet18-width=64": NOT, "scratch_vit": CERTAINLY,
     }  # fmt: skip
     assert limits.report(ledger) == [
-        "limits: resnet18-width=64 is left out: latency_ms_p99 is 30 ms (29.9 to 30.1), the limit 7"
+        "limits: resnet18-width=64 is left out, not under latency_ms_p99 7 ms: 30 ms (29.9 to 30.1)"
     ]
 
 
@@ -127,7 +127,7 @@ def test_a_study_that_no_model_can_hold_ends_with_the_nearest_in_a_line(tmp_path
         with pytest.raises(UserError) as error:
             limits.check(timed(ledger))
     message = str(error.value)
-    assert "the nearest is resnet18-width=16: parameters is 5, the limit 4" in message and "\n" not in message
+    assert "the nearest is resnet18-width=16, not under parameters 4: 5;" in message and "\n" not in message
 
 
 def test_two_limits_that_different_settings_hold_are_held_by_none(tmp_path: Path) -> None:
