@@ -129,7 +129,8 @@ def epoch_rows(ledger: Ledger) -> list[Figures]:
 
 def engine_rows(ledger: Ledger) -> Iterator[Figures]:
     """One row per confirmed trial and engine, eager PyTorch first."""
-    speed, validation, tested = ledger.spec.terms.speed, ledger.spec.terms.validation, ledger.spec.terms.tested
+    validation, tested = ledger.spec.terms.validation, ledger.spec.terms.tested
+    timed = [figure.name for figure in figures.of(ledger.spec.task, figures.ENGINES) if figure.measured]
     for trial in _in_order(ledger):
         if trial.cell.phase != CONFIRM or trial.state != COMPLETE:
             continue
@@ -138,7 +139,7 @@ def engine_rows(ledger: Ledger) -> Iterator[Figures]:
             costs = setting_costs(ledger, entry, ledger.settings(trial), CONFIRM, engine)
             row: Figures = {
                 "trial": trial.name, "model": entry, "seed": trial.seed, "candidate": trial.candidate, "engine": engine,
-                **{name: costs.get(name) for name in (speed, "latency_ms")},
+                **{name: costs.get(name) for name in timed},
             }  # fmt: skip
             row |= (
                 {name: last[name] for name in (validation, tested)} | {"equal_classes": 1.0} if engine == EAGER else {}

@@ -114,7 +114,8 @@ def engine_runs(study: Study) -> pd.DataFrame:
     if not several_engines(study):
         return runs
     by, task = [*study.keys[:-1], "trial"], terms(study)
-    own = [task.validation, task.tested, task.speed, "latency_ms", "engine"]
+    timed = [figure.name for figure in figures.of(task.name, figures.ENGINES) if figure.measured]
+    own = [task.validation, task.tested, "engine", *(name for name in timed if name in runs)]
     tested = study.engines[study.engines["engine"].ne(EAGER) & study.engines[task.tested].notna()]
     others = runs.drop(columns=own).merge(tested[[*by, *own, "accuracy_difference", "equal_classes"]], on=by)
     for name in map(str, runs):  # what was measured with eager PyTorch only is not known of the others

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_study import IMAGES, SKILLS, confirmed_study, study_of_engines
 
@@ -13,8 +14,10 @@ from analysis.read.conditions import conditions
 from analysis.tell.answer import answers
 from analysis.tell.report_tables import candidates
 from analysis.weigh.comparison import answers_right, comparisons, intervals
+from analysis.weigh.limits import verdicts
 from analysis.weigh.summary import summary
 from record.crossed import differences
+from record.limits import Limit
 
 ENGINES = ("torch", "openvino", "openvino_int8")
 
@@ -95,3 +98,18 @@ def test_a_study_of_eager_pytorch_names_no_engine(tmp_path: Path) -> None:
     found = answers(study, intervals(study), comparisons(study))
     assert all("engine" not in " ".join(each.sentences) and " in torch" not in each.trial for each in found)
     assert "engine" not in intervals(study) and "engine" not in summary(study)
+
+
+def test_a_limit_is_judged_by_the_timing_of_the_engine(tmp_path: Path) -> None:
+    """Of resnet18 at its settings eager PyTorch takes 9 ms, OpenVINO 4 ms."""
+    folder = study_of_engines(tmp_path / "s")
+    profile = pd.DataFrame(
+        {"model": "resnet18", "phase": "profile", "engine": engine, "latency_ms": ms}
+        for engine, ms in (("torch", 9.0), ("openvino", 4.0))
+    )
+    profile.to_csv(folder / "profile.csv", index=False)
+    study = analysis.load(folder)
+    rows = confirmed(study)
+    rows = rows[rows["model"].eq("resnet18")]
+    judged = verdicts(study, rows, [Limit("latency_ms", 5)])["under_latency_ms"]
+    assert dict(zip(rows["engine"], judged, strict=True)) == {"torch": "not", "openvino": "certainly"}
