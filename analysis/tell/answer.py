@@ -20,10 +20,11 @@ from analysis.read.candidates import (
 from analysis.read.conditions import was_disturbed
 from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
-from analysis.tell.limits import limit_sentences, within_limits
+from analysis.tell.limits import limit_sentences
 from analysis.tell.tuning import caveats, other_settings
 from analysis.tell.wording import choice_name, count, enumeration, setting
 from analysis.weigh.learning import has_learnt
+from analysis.weigh.limits import within_limits
 from analysis.weigh.tradeoff import fastest_within, knee, most_accurate
 from models.engines import EAGER
 from record import figures

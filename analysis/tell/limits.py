@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.read.study_folder import Study
 from analysis.tell.wording import choice_name, enumeration
-from analysis.weigh.limits import holding, limits, timing
+from analysis.weigh.limits import limits, timing
 from record.limits import Limit, measured
 
 
@@ -15,12 +15,6 @@ def limit_sentences(study: Study, row: Mapping[Any, Any]) -> list[str]:
     """ "It is certainly under latency_ms_p99 5 ms: 4.2 ms (4 to 4.6)."; nothing for a study without limits."""
     of = limits(study)
     return [f"It is {enumeration([_judged(study, row, limit) for limit in of])}."] if of else []
-
-
-def within_limits(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
-    """The candidates that hold the limits of the space, or may; all of them where none does."""
-    held = holding(study, rows, limits(study))
-    return rows if held.empty else held
 
 
 def nearest_miss(study: Study, rows: pd.DataFrame, of: Sequence[Limit]) -> str:

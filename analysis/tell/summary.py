@@ -10,11 +10,10 @@ from analysis.read.candidates import UNCONFIRMED, choices, front, settings, seve
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
-from analysis.tell.limits import within_limits
 from analysis.tell.tables import grid
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import choice_name, count, shortened, trial_name
-from analysis.weigh.limits import limits
+from analysis.weigh.limits import limits, within_limits
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
 from record.folder import FAILED

@@ -21,6 +21,7 @@ from analysis.read.candidates import (
     terms,
 )
 from analysis.read.study_folder import Study
+from analysis.weigh.limits import within_limits
 from analysis.weigh.statistics import (
     Bools,
     Floats,
@@ -158,8 +159,9 @@ def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
 
 
 def comparisons(study: Study) -> pd.DataFrame:
-    """One row for each confirmed candidate but its study's `first`, which all others are compared with: the most accurate
-    in validation, so that the test split does not choose what it tests. All answers are eager PyTorch's.
+    """One row for each confirmed candidate but its study's `first`, which all others are compared with: of those within the
+    limits of the space, in any engine, the most accurate in validation, so that the test split does not choose what it
+    tests. All answers are eager PyTorch's.
 
     `difference`: by how much `first` is more accurate than `second` on the test split; `low`, `high`: its interval, all
     those of a study together with 95 %; `p` is that of record/crossed.py (of all looks, where seeds are added until the
@@ -167,10 +169,10 @@ def comparisons(study: Study) -> pd.DataFrame:
     not: `images_needed`, the test images with which the same seeds would tell them apart four times in five, and
     `seeds_needed`, the seeds with the same images; NaN where no number would.
     """
-    candidates, right = eager(confirmed(study)), answers_right(study)
+    candidates, right = confirmed(study), answers_right(study)
     candidates = candidates[candidates[terms(study).tested].notna()]
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
-    found = [_against_first(study, str(name), rows, right) for name, rows in groups if len(rows) > 1]
+    found = [_against_first(study, str(name), rows, right) for name, rows in groups if len(eager(rows)) > 1]
     empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in _COMPARED.items()})
     table = pd.concat(found, ignore_index=True) if found else empty
     return table if "study" in candidates else table.drop(columns="study")
@@ -183,9 +185,10 @@ _COMPARED = {
 
 
 def _against_first(study: Study, name: str, rows: pd.DataFrame, right: dict[tuple[str, ...], Bools]) -> pd.DataFrame:
-    """The comparisons of one study, whose confirmed candidates `rows` are; `right` as of `answers_right`."""
-    task = terms(study)
-    first = str(most_accurate(rows, task.validation, task.speed)["trial"].iloc[0])
+    """The comparisons of one study, whose confirmed candidates in all engines `rows` are; `right` as of `answers_right`."""
+    task, held = terms(study), within_limits(study, rows)["trial"]
+    rows = eager(rows)
+    first = str(most_accurate(rows[rows["trial"].isin(held)], task.validation, task.speed)["trial"].iloc[0])
     scores, binomial = _scores_by_seed(study, name, rows, right)
     reached = verdicts(scores, first, _looks(study, name), binomial)
     lines: list[dict[str, Any]] = []

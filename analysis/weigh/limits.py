@@ -59,6 +59,12 @@ def holding(study: Study, rows: pd.DataFrame, of: Sequence[Limit]) -> pd.DataFra
     return rows[~(verdicts(study, rows, of) == NOT).any(axis=1)] if of else rows
 
 
+def within_limits(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """The candidates that hold the limits of the space, or may; all of them where none does."""
+    held = holding(study, rows, limits(study))
+    return rows if held.empty else held
+
+
 def timing(study: Study, row: Mapping[Any, Any], name: str) -> Timing:
     """A figure of a candidate with its interval and what disturbed it: as it was timed at its settings; between two timed
     settings, the value that was interpolated, with an interval that holds those of both."""

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from fake_study import trial_row, write_tables
+from fake_study import confirmed_study, trial_row, write_tables
 
 import analysis
 from analysis.read.candidates import choices
@@ -128,3 +128,16 @@ def test_an_answer_says_that_no_candidate_holds_the_limits(tmp_path: Path) -> No
     assert best.trial == "vit-000"
     judged = "not under latency_ms_p99 5 ms: 8 ms (7.5 to 8.5) and not under parameters 10: 1,000,000"
     assert best.sentences[1] == f"It is {judged}."
+
+
+def test_the_most_accurate_one_within_the_limits_is_compared_with_the_others(tmp_path: Path) -> None:
+    """vit is more accurate in validation, but breaks the limit."""
+    folder = confirmed_study(tmp_path / "s")
+    profile = pd.DataFrame({"model": ["vit", "vit_tome", "resnet18"], P99: [9.0, 4.0, 3.0]})
+    profile.to_csv(folder / "profile.csv", index=False)
+    pairs = {}
+    for limit in (20.0, 5.0):
+        (folder / "study.yaml").write_text(yaml.safe_dump({"task": "image_classification", "limits": {P99: limit}}))
+        pairs[limit] = comparisons(analysis.load(folder))
+    assert set(pairs[20.0]["first"]) == {"vit-000"} and set(pairs[5.0]["first"]) == {"vit_tome-000"}
+    assert set(pairs[5.0]["second"]) == {"vit-000", "resnet18-000"}
