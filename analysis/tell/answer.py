@@ -157,7 +157,8 @@ def _against_eager(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -
         return []
     words, own = terms(study), _own(study, row, intervals)
     gap, low, high = (own[name] for name in ("accuracy_difference", "difference_low", "difference_high"))
-    between = "" if math.isnan(low) else f" (95 % interval {low / words.point:+.1f} to {high / words.point:+.1f})"
+    ends = [round(end / words.point, 1) + 0.0 for end in (low, high)]  # 0.0 added, since -0.0 has a sign
+    between = "" if math.isnan(low) else f" (95 % interval {ends[0]:+.1f} to {ends[1]:+.1f})"
     how = f"{words.show_points(gap)} {'more' if gap > 0 else 'less'} accurate than"
     how = "as accurate as" if abs(gap) < SAME_POINTS * words.point else how
     return [f"In {row['engine']} it is {how} in eager PyTorch, the same trainings on the same images{between}."]

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 import torch
 
 from models import engines
-from models.engines import EAGER, EngineError, Runner, Source
+from models.engines import EAGER, EngineError, Portable, Runner, SavedRunner, Source
 from record import contents
 from record.errors import one_line
 from record.figures import REFUSED
@@ -128,8 +131,18 @@ def _rehearse(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> None
     if runner.dtype == "int8":
         runner(images[:1])
         return
-    exact = runner if runner.dtype == "float32" else compiled(loop, name, images, bfloat16=False)
-    engines.check(name, compiled(loop, EAGER, images, bfloat16=False), exact, images)
+    engines.check(name, compiled(loop, EAGER, images, bfloat16=False), _in_float32(loop, name, runner, images), images)
+
+
+def _in_float32(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> Runner:
+    engine = engines.find(name)
+    if runner.dtype == "float32":
+        return runner
+    if not isinstance(engine, Portable):
+        return compiled(loop, name, images, bfloat16=False)
+    with TemporaryDirectory(prefix="engine-") as folder:  # reading is faster than converting once more
+        cast(SavedRunner, runner).save(Path(folder))
+        return engine.load(Path(folder), threads=torch.get_num_threads(), bfloat16=False)
 
 
 def _time(

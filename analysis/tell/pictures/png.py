@@ -93,6 +93,8 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
         if marks.confirmed:
             bars = [(y - points["low"]).fillna(0), (points["high"] - y).fillna(0)]
             axes.errorbar(x, y, yerr=bars, fmt="none", color=colour, alpha=opacity, capsize=4, elinewidth=1.2)
+            for place in zip(x, y, points["engine"], strict=True):
+                axes.annotate(place[2], place[:2], (6, 4), textcoords="offset points", fontsize=7, color=colour)
     # A step, not a slope: whoever needs a speed between two points can only take the faster, or cheaper, one.
     axes.step(
         picture.front[measure.column], picture.front["accuracy"], where="pre" if measure.more_is_better else "post",

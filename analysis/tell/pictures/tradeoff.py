@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, confirmed, front, identity, searched, settings, speed, terms
+from analysis.read.candidates import (
+    UNCONFIRMED,
+    choices,
+    confirmed,
+    front,
+    identity,
+    searched,
+    settings,
+    several_engines,
+    speed,
+    terms,
+)
 from analysis.read.conditions import conditions, disturbed_spreads
 from analysis.read.study_folder import Study
 from analysis.tell.pictures.style import (
@@ -48,9 +59,9 @@ class Measure:
 class Marks:
     """The trials of one model in one phase.
 
-    Columns of `points`: trial, accuracy, low, high (NaN without an interval), text (lines that describe the trial), spread
-    (interquartile range over median where the timings of its model stayed disturbed, else NaN), and each measure (NaN
-    where it is unknown). `deciding`: the candidates to choose from are in this phase.
+    Columns of `points`: trial, engine ("" in a study of one), accuracy, low, high (NaN without an interval), text (lines that
+    describe the trial), spread (interquartile range over median where the timings of its model stayed disturbed, else NaN),
+    and each measure (NaN where it is unknown). `deciding`: the candidates to choose from are in this phase.
     """
 
     model: str
@@ -151,6 +162,7 @@ def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measu
     )
     for m in measures:
         points[m.column] = points[m.column].astype(float).where(points[m.column] > 0)
+    points["engine"] = rows["engine"] if several_engines(study) else ""
     points["accuracy"] = rows[accuracy]
     points["spread"] = [spreads.get(model, np.nan) for model in rows[study.keys].itertuples(index=False, name=None)]
     points["text"] = [
