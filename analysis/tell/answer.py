@@ -185,18 +185,20 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
         return ["Whether it differs from the others was not tested: that takes two candidates with two seeds each."]
     similar = own.loc[~own["differ"], "second"].tolist()
     better = own.loc[own["differ"] & (own["difference"] < 0), "second"].tolist()
-    lines = []
+    lines, there = [], " in eager PyTorch" if several_engines(study) else ""
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
     if not similar and not better and not untested:
         p, tuned, doubts = own["p_holm"].max(), _as_tuned(study, row), other_settings(study, own)
         if doubts:
-            lines.append(f"{tuned.capitalize()}, it did better than every other candidate (p = {p:.2g} at most).")
+            lines.append(
+                f"{tuned.capitalize()}, it did better than every other candidate{there} (p = {p:.2g} at most)."
+            )
         else:
-            lines.append(f"It is more accurate than every other candidate, each {tuned} (p = {p:.2g} at most).")
+            lines.append(f"It is more accurate than every other candidate{there}, each {tuned} (p = {p:.2g} at most).")
         lines += doubts
     if similar:
-        lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy.")
+        lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy{there}.")
         lines.append(_what_would_decide(study, row, own[~own["differ"]]))
     if untested:
         lines.append(
