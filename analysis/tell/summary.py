@@ -53,9 +53,13 @@ def print_summary(study: Study, console: Console | None = None) -> None:
 def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     words = terms(study)
     form = ".3f" if words.is_share else ".1f"
-    columns: dict[str, list[str]] = {"model": table["model"].to_list()}
-    if several_engines(study):
-        columns["engine"] = [_number(value, "") for value in table["engine"]]
+    names = table["model"].to_list()
+    if several_engines(study):  # in one column, which folds between words: a second one would break them
+        names = [
+            f"{name} in {engine}" if isinstance(engine, str) else name
+            for name, engine in zip(names, table["engine"], strict=True)
+        ]
+    columns: dict[str, list[str]] = {"model": names}
     if table[words.tested].notna().any():
         spreads = zip(table[words.tested], table[f"{words.tested}_std"], strict=True)
         columns[f"test {words.quality}"] = [_with_spread(mean, spread, form) for mean, spread in spreads]
@@ -65,7 +69,7 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     columns[BY_NAME[words.speed].unit] = [_number(value, ",.0f") for value in table[words.speed]]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
-    return grid(columns, text=["model", "engine"], title=title)
+    return grid(columns, text=["model"], title=title)
 
 
 def _legend(table: pd.DataFrame, study: Study) -> list[str]:
