@@ -172,8 +172,10 @@ def deployed(
     timed = [name for name in names if costs[name]]
     if not timed:
         return None, {}
-    held = [name for name in timed if within_limits(ledger, entry, settings, phase, name) != NOT]
-    fastest = max(held or timed, key=lambda name: costs[name][ledger.spec.terms.speed])
+    if ledger.spec.limits:
+        held = [name for name in timed if within_limits(ledger, entry, settings, phase, name) != NOT]
+        timed = held or timed
+    fastest = max(timed, key=lambda name: costs[name][ledger.spec.terms.speed])
     return fastest, costs[fastest]
 
 
@@ -184,13 +186,13 @@ def trial_costs(ledger: Ledger, trial: Trial, data: DataFacts) -> dict[str, floa
     {} where the entry was not timed.
     """
     settings, entry, phase = ledger.settings(trial), trial.cell.entry, trial.cell.phase
-    _, costs = deployed(ledger, entry, settings, phase)
+    engine, costs = deployed(ledger, entry, settings, phase)
     if not costs:
         return {}
     task = tasks.named(ledger.spec.task)
     config = task.Config(**split_settings(ledger.spec, settings)[0])
     epochs = len(trial.rows) or trial.epochs
-    eager = setting_costs(ledger, entry, settings, phase)
+    eager = costs if engine == EAGER else setting_costs(ledger, entry, settings, phase)
     training, evaluation = task.epoch_seconds(config, eager, data.train, data.validation)
     return costs | {"train_seconds": training * epochs, "eval_seconds": evaluation * epochs}
 

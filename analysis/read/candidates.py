@@ -57,15 +57,9 @@ def _dimensions(spec: dict[str, Any]) -> set[str]:
     return {str(name) for names in dimensions if isinstance(names, dict) for name in names}
 
 
-def several_engines(study: Study) -> bool:
-    """Whether anything but eager PyTorch was timed or tested."""
-    tables = (study.trials, study.profile, study.engines)
-    return any("engine" in table and table["engine"].dropna().ne(EAGER).any() for table in tables)
-
-
 def identity(study: Study) -> list[str]:
     """The columns that name what may be chosen: ("study",) "model", "trial" and, in a study of several engines, "engine"."""
-    return [*study.keys, "trial", *(["engine"] if several_engines(study) else [])]
+    return [*study.keys, "trial", *(["engine"] if study.several_engines else [])]
 
 
 def eager(rows: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +105,7 @@ def _confirm_runs(study: Study) -> pd.DataFrame:
 def engine_runs(study: Study) -> pd.DataFrame:
     """`confirm_runs` in each engine that none of a candidate's runs was refused in, with the engine's accuracies and speeds."""
     runs = _confirm_runs(study)
-    if not several_engines(study):
+    if not study.several_engines:
         return runs
     by, task = [*study.keys[:-1], "trial"], terms(study)
     timed = [figure.name for figure in figures.of(task.name, figures.ENGINES) if figure.measured]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.read.candidates import SEARCH, several_engines, speed, terms
+from analysis.read.candidates import SEARCH, speed, terms
 from analysis.read.data_facts import data_lines
 from analysis.read.study_folder import Study
 from record.figures import REFUSED
@@ -45,7 +45,7 @@ def conditions(study: Study) -> list[str]:
     for place, timings in timed.groupby(["hardware", "device"], dropna=False, sort=False):
         details = [" ".join(name for name in place if isinstance(name, str))]
         for column, form in _TIMED_WITH.items():
-            if column == "dtype" and several_engines(study):
+            if column == "dtype" and study.several_engines:
                 details += _dtypes(timings)
             elif column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
                 details.append(form.format(" or ".join(values)))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,12 @@ class Study:
     def keys(self) -> list[str]:
         """The columns that identify a model: ("study",) "model"."""
         return ["study", "model"] if "study" in self.trials else ["model"]
+
+    @cached_property
+    def several_engines(self) -> bool:
+        """Whether anything but eager PyTorch was timed or tested."""
+        tables = (self.trials, self.profile, self.engines)
+        return any("engine" in table and table["engine"].dropna().ne(EAGER).any() for table in tables)
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from analysis.read.candidates import (
     identity,
     searched,
     settings,
-    several_engines,
     speed,
     terms,
     tried,
@@ -128,7 +127,7 @@ def _sentences(
 def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.DataFrame) -> str:
     words = terms(study)
     chosen = [setting(key, row[key]) for key in settings(study) if not pd.isna(row[key])]
-    engine = f" in {row['engine']}" if several_engines(study) else ""
+    engine = f" in {row['engine']}" if study.several_engines else ""
     text = f"{row['model']}{engine} with {', '.join(chosen)}: " if chosen else f"{row['model']}{engine}: "
     text += f"{figures.BY_NAME[accuracy].label} {words.show(row[accuracy])}"
     if accuracy == words.validation:
@@ -153,7 +152,7 @@ def _own(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> pd.Serie
 
 def _against_eager(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> list[str]:
     """What the engine does to the accuracy; nothing for eager PyTorch itself."""
-    if not several_engines(study) or row["engine"] == EAGER:
+    if not study.several_engines or row["engine"] == EAGER:
         return []
     words, own = terms(study), _own(study, row, intervals)
     gap, low, high = (own[name] for name in ("accuracy_difference", "difference_low", "difference_high"))
@@ -174,7 +173,7 @@ def _interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tup
 
 def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list[str]:
     """What the tests say about the most accurate candidate and all others."""
-    if several_engines(study) and len(pairs) and row["trial"] not in set(pairs["first"]):
+    if study.several_engines and len(pairs) and row["trial"] not in set(pairs["first"]):
         return [f"Models are compared by their answers in eager PyTorch: {_eager_pair(row, pairs)}"]
     own = pairs[pairs["first"] == row["trial"]]
     if "study" in own:
@@ -185,7 +184,7 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
         return ["Whether it differs from the others was not tested: that takes two candidates with two seeds each."]
     similar = own.loc[~own["differ"], "second"].tolist()
     better = own.loc[own["differ"] & (own["difference"] < 0), "second"].tolist()
-    lines, there = [], " in eager PyTorch" if several_engines(study) else ""
+    lines, there = [], " in eager PyTorch" if study.several_engines else ""
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
     if not similar and not better and not untested:
@@ -255,7 +254,7 @@ def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: s
     if pair.empty or pd.isna(pair["p_holm"].iloc[0]):
         return text + " Whether they differ was not tested."
     p = pair["p_holm"].iloc[0]
-    there = " in eager PyTorch" if several_engines(study) else ""
+    there = " in eager PyTorch" if study.several_engines else ""
     if pair["differ"].iloc[0]:
         return (
             f"{text} The difference{there} is significant, each {_as_tuned(study, row)} (p = {p:.2g}, corrected for "

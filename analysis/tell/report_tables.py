@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, identity, settings, several_engines, speed, terms
+from analysis.read.candidates import UNCONFIRMED, choices, front, identity, settings, speed, terms
 from analysis.read.data_facts import class_sizes
 from analysis.read.study_folder import Study
 from analysis.tell.wording import choice_name, trial_name
@@ -100,7 +100,7 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
         after = list(frame).index(words.tested) + 1
         frame.insert(after, title, [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)])
     notes = [*_CANDIDATE_NOTES]
-    if several_engines(study):
+    if study.several_engines:
         bounds = frame.pop("difference_low"), frame.pop("difference_high")
         ends = [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)]
         frame.insert(list(frame).index("accuracy_difference") + 1, "difference_from_to", ends)

@@ -6,8 +6,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis.read.candidates import UNCONFIRMED, choices, front, settings, several_engines, speed, terms
-from analysis.read.conditions import conditions, interpolation_error, trials_by_state
+from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
+from analysis.read.conditions import conditions, interpolation_error, trials_by_state, was_disturbed
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
 from analysis.tell.tables import grid
@@ -54,7 +54,7 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     words = terms(study)
     form = ".3f" if words.is_share else ".1f"
     names = table["model"].to_list()
-    if several_engines(study):  # in one column, which folds between words: a second one would break them
+    if study.several_engines:  # in one column, which folds between words: a second one would break them
         names = [
             f"{name} in {engine}" if isinstance(engine, str) else name
             for name, engine in zip(names, table["engine"], strict=True)
@@ -66,7 +66,11 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     columns[f"val {words.quality}"] = [_number(value, form) for value in table[words.validation]]
     if len(named := settings(study)) <= _MAX_SETTING_COLUMNS:
         columns |= {name.replace("_", " "): [_number(value, "g") for value in table[name]] for name in named}
-    columns[BY_NAME[words.speed].unit] = [_number(value, ",.0f") for value in table[words.speed]]
+    speeds = zip(table.to_dict("records"), table[words.speed], strict=True)
+    columns[BY_NAME[words.speed].unit] = [
+        ("~" if was_disturbed(study, row) and not pd.isna(value) else "") + _number(value, ",.0f")
+        for row, value in speeds
+    ]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
     return grid(columns, text=["model"], title=title)
@@ -81,6 +85,9 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if table.loc[table["trial"].notna(), "seeds"].isna().any():
         without = "" if table["seeds"].isna().all() else " where test is empty"
         lines.append(f"val {terms(study).quality}{without}: the best of many single trainings ({UNCONFIRMED})")
+    rows = table[table[speed(study)].notna()].to_dict("records")
+    if any(was_disturbed(study, row) for row in rows):
+        lines.append("~: a speed of a model one of whose timings stayed disturbed; do not rely on it")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):

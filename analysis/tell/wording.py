@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.read.candidates import several_engines
 from analysis.read.study_folder import Study
 
 
@@ -14,7 +13,7 @@ def trial_name(row: Mapping[Any, Any], study: Study) -> str:
 
 def choice_name(row: Mapping[Any, Any], study: Study) -> str:
     """What `row` offers to choose: its trial and, in a study of several engines, its engine."""
-    return trial_name(row, study) + (f" in {row['engine']}" if several_engines(study) else "")
+    return trial_name(row, study) + (f" in {row['engine']}" if study.several_engines else "")
 
 
 def setting(name: str, value: object) -> str:

@@ -16,7 +16,6 @@ from analysis.read.candidates import (
     eager,
     engine_runs,
     identity,
-    several_engines,
     speed,
     terms,
 )
@@ -40,6 +39,7 @@ from record.tasks import Terms
 from record.verdicts import LEVEL, verdicts
 
 DRAWS = 2000
+RightByEngine = dict[str, dict[tuple[str, ...], Bools]]
 
 
 def answers_right(study: Study, engine: str | None = None) -> dict[tuple[str, ...], Bools]:
@@ -71,17 +71,18 @@ def intervals(study: Study) -> pd.DataFrame:
     """
     task, candidates = terms(study), confirmed(study)
     if candidates.empty:
-        against = _AGAINST_EAGER if several_engines(study) else ()
+        against = _AGAINST_EAGER if study.several_engines else ()
         return candidates.reindex(columns=[*identity(study), "seeds", task.tested, *_MEASURES, *against])
     scores = _scores(study)
     by = identity(study)
     rows = [_interval(task, row, scores[tuple(row[i] for i in by)]) for row in candidates.to_dict("records")]
     table = pd.DataFrame(rows, index=candidates.index)
-    table["front_probability"] = _front_probability(study, candidates)
+    right = _right_by_engine(study, candidates)
+    table["front_probability"] = _front_probability(study, candidates, right)
     shown = [*by, "seeds", task.tested, f"{task.tested}_std"]
     joined = candidates[shown].join(table[list(_MEASURES)])
-    if several_engines(study):
-        joined = joined.join(_against_eager(study, candidates))
+    if study.several_engines:
+        joined = joined.join(_against_eager(study, candidates, right))
     return joined.sort_values(task.tested, ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -120,9 +121,8 @@ def _scores(study: Study) -> dict[Any, pd.Series]:
     return dict(tuple(runs.groupby(by, sort=False)[terms(study).tested]))
 
 
-def _against_eager(study: Study, candidates: pd.DataFrame) -> pd.DataFrame:
+def _against_eager(study: Study, candidates: pd.DataFrame, right: RightByEngine) -> pd.DataFrame:
     """For the rows of `candidates`, confirmed ones in an engine: the paired difference to eager PyTorch with its interval."""
-    right = _right_by_engine(study, candidates)
     lines = []
     for row in candidates.to_dict("records"):
         line = dict(zip(_AGAINST_EAGER, (row["accuracy_difference"], np.nan, np.nan), strict=True))
@@ -137,19 +137,19 @@ def _against_eager(study: Study, candidates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, index=candidates.index)
 
 
-def _right_by_engine(study: Study, candidates: pd.DataFrame) -> dict[str, dict[tuple[str, ...], Bools]]:
+def _right_by_engine(study: Study, candidates: pd.DataFrame) -> RightByEngine:
+    """`answers_right` of each engine of the candidates."""
     names = dict.fromkeys([EAGER, *candidates.get("engine", [])])
     return {name: answers_right(study, None if name == EAGER else name) for name in names}
 
 
-def _front_probability(study: Study, candidates: pd.DataFrame) -> pd.Series:
+def _front_probability(study: Study, candidates: pd.DataFrame, by_engine: RightByEngine) -> pd.Series:
     """For the rows of `candidates`; NaN in a study that lacks a prediction, a speed or a second seed."""
     result = pd.Series(np.nan, index=candidates.index)
-    by_engine = _right_by_engine(study, candidates)
     groups = candidates.groupby("study", sort=False) if "study" in candidates else [("", candidates)]
     for _, rows in groups:
         keys = rows[_identity(study)].itertuples(index=False, name=None)
-        engines = rows["engine"] if several_engines(study) else [EAGER] * len(rows)
+        engines = rows["engine"] if study.several_engines else [EAGER] * len(rows)
         right = [by_engine[engine].get(key) for engine, key in zip(engines, keys, strict=True)]
         known = [each for each in right if each is not None and len(each) > 1]
         if rows[speed(study)].notna().all() and len(known) == len(rows):

@@ -58,10 +58,10 @@ def mistakes(study: Study) -> list[Mistakes]:
     for name, folder in study.folders.items():
         runs = confirm_runs(study)
         runs = runs[runs["study"] == name] if "study" in runs else runs
-        quality, known = study.tasks[name].validation, classes(study, name)
-        if runs.empty or not known or quality != terms(study).validation:
+        known = classes(study, name)
+        if runs.empty or not known:
             continue
-        best = runs.groupby("candidate", sort=False)[quality].mean().idxmax()
+        best = runs.groupby("candidate", sort=False)[terms(study).validation].mean().idxmax()
         labels = read_predictions(folder.labels)
         predicted = [read_predictions(folder.predictions(trial)) for trial in runs["trial"][runs["candidate"] == best]]
         arrays = [each for each in (labels, *predicted) if each is not None and each.max(initial=0) < len(known)]

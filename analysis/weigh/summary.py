@@ -9,7 +9,6 @@ from analysis.read.candidates import (
     identity,
     searched,
     settings,
-    several_engines,
     speed,
     terms,
 )
@@ -49,7 +48,7 @@ def best_candidates(study: Study) -> pd.DataFrame:
     In a study of several engines the best of all of them, of equals the fastest.
     """
     accuracy, candidates = terms(study).validation, confirmed(study)
-    if several_engines(study):
+    if study.several_engines:
         candidates = candidates.sort_values(speed(study), ascending=False, kind="stable")
     repeated = best_per_model(candidates, accuracy, study.keys)
     once = best_per_model(searched(study), accuracy, study.keys)

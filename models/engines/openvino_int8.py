@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of, running
+from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of, running, spread
 from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def compile(
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
     attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
-    chosen = np.linspace(0, len(calibration) - 1, min(CALIBRATION_IMAGES, len(calibration))).astype(int)
+    chosen = spread(calibration, CALIBRATION_IMAGES)
     model = openvino.convert(network, source, "openvino_int8")
     with running("openvino_int8"), redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(
             model,
-            nncf.Dataset([calibration[i : i + 1] for i in chosen]),
+            nncf.Dataset([chosen[i : i + 1] for i in range(len(chosen))]),
             subset_size=len(chosen),
             model_type=nncf.ModelType.TRANSFORMER if attends else None,
         )

@@ -111,3 +111,13 @@ def test_timings_that_stayed_disturbed_are_counted(tmp_path: Path) -> None:
     profile.loc[0, "busy"] = "other processes took 30% of the processor time"
     profile.to_csv(folder / "profile.csv", index=False)
     assert f"1 of {len(profile)} timings stayed disturbed" in " ".join(printed(analysis.load(folder)).split())
+
+
+def test_a_disturbed_speed_is_marked(tmp_path: Path) -> None:
+    folder = write_tables(tmp_path, [trial_row("vit_tome-000", 0.9, 100.0), trial_row("vit-000", 0.8, 300.0)])
+    assert "~" not in printed(analysis.load(folder))
+    profile = pd.read_csv(folder / "profile.csv").astype({"busy": object})
+    profile.loc[profile["model"] == "vit_tome", "busy"] = "other processes took 30% of the processor time"
+    profile.to_csv(folder / "profile.csv", index=False)
+    words = printed(analysis.load(folder)).split()
+    assert {"~100", "300", "~:"} <= set(words) and "~300" not in words

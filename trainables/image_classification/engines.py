@@ -74,11 +74,12 @@ def evaluate_engines(
     eager = contents.read_predictions(folder.predictions(trial))
     calibration = loop.data.train.images[loop.indices[: engines.CALIBRATION_IMAGES]]
     checked = engines.spread(loop.data.validation.images, engines.CHECKED_IMAGES)
+    exact = compiled(loop, EAGER, calibration, bfloat16=False)
     rows: dict[str, Figures] = {EAGER: {"dtype": "bfloat16" if loop.uses_bfloat16 else "float32"}}
     for name in names:
         try:
             runner = compiled(loop, name, calibration)
-            engines.check(name, compiled(loop, EAGER, calibration, bfloat16=False), runner, checked)
+            engines.check(name, exact, runner, checked)
             validated, predictions = (_classify(runner, each.images) for each in (loop.data.validation, test))
         except Exception as error:  # an engine's failure is not the trial's
             rows[name] = {REFUSED: reason(name, error)}

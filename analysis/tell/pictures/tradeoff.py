@@ -14,7 +14,6 @@ from analysis.read.candidates import (
     identity,
     searched,
     settings,
-    several_engines,
     speed,
     terms,
 )
@@ -162,7 +161,7 @@ def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measu
     )
     for m in measures:
         points[m.column] = points[m.column].astype(float).where(points[m.column] > 0)
-    points["engine"] = rows["engine"] if several_engines(study) else ""
+    points["engine"] = rows["engine"] if study.several_engines else ""
     points["accuracy"] = rows[accuracy]
     points["spread"] = [spreads.get(model, np.nan) for model in rows[study.keys].itertuples(index=False, name=None)]
     points["text"] = [
