@@ -76,9 +76,8 @@ class Merging(nn.Module):
             return self.plain(x)
         x, keys = self.attend(x, None if plain else token_merging.attention_bias(size, x.dtype))
         if r:
-            matched = token_merging.match(keys, r, self.prefix)
-            x, size = token_merging.merge(x, size, matched)
-            source = matched.target if plain else matched.target.gather(1, source)
+            x, size, target = token_merging.merge_similar(x, size, keys, r, self.prefix)
+            source = target if plain else target.gather(1, source)
         return MergedTokens(self.feed_forward(x), size, source)
 
     def forward(self, tokens: Tensor | MergedTokens) -> Tensor | MergedTokens:

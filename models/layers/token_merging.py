@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.layers import merging_graph
+
 
 def schedule(ratio: float, tokens: int, blocks: int, kind: str = "constant") -> list[int]:
     """How many tokens each block merges away; the sum is round(ratio * tokens).
@@ -64,6 +66,14 @@ class Match(NamedTuple):
     receiving: Tensor  # (B * r,): the rows, after merging, that they merge into
 
 
+def merge_similar(x: Tensor, size: Tensor | None, keys: Tensor, r: int, prefix: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`match` and `merge`: merged x (B, M, C), size (B, M), and for each token its position among them (B, N)."""
+    if torch.compiler.is_exporting():
+        return merging_graph.merge(x, size, similarities(keys, prefix), r, prefix)
+    matched = match(keys, r, prefix)
+    return *merge(x, size, matched), matched.target
+
+
 def match(keys: Tensor, r: int, prefix: int) -> Match:
     """Bipartite soft matching (section 3): the r most similar pairs, 1 <= r <= (N - P) / 2.
 
@@ -72,12 +82,17 @@ def match(keys: Tensor, r: int, prefix: int) -> Match:
 
     These tensors are small, so launch overhead dominates: keep the number of operations low.
     """
+    return best_match(similarities(keys, prefix), r, prefix)
+
+
+def similarities(keys: Tensor, prefix: int) -> Tensor:
+    """Cosines of the keys of A and B: (B, N, d) -> (B, |A|, |B|)."""
     keys = keys.detach()
     directions = keys / torch.linalg.vector_norm(keys, dim=-1, keepdim=True).clamp_min(1e-12)
     a, b = directions[:, prefix::2], directions[:, prefix + 1 :: 2]
     if _is_single(keys):  # so small a product in bfloat16 takes longer to start than to compute; autocast skips float64
-        return best_match((a.double() @ b.double().transpose(1, 2)).to(keys.dtype), r, prefix)
-    return best_match(a @ b.transpose(1, 2), r, prefix)  # similarity (B, |A|, |B|)
+        return (a.double() @ b.double().transpose(1, 2)).to(keys.dtype)
+    return a @ b.transpose(1, 2)
 
 
 def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
@@ -88,18 +103,10 @@ def best_match(similarity: Tensor, r: int, prefix: int) -> Match:
     count = prefix + size_a + size_b
     remaining = count - r
     score, partner = similarity.max(dim=2)  # (B, |A|)
-    exporting = torch.compiler.is_exporting()
-    if exporting:  # ONNX has no stable sort, but its top-k prefers the earlier of equals
-        chosen = score.topk(r, dim=1).indices
-    else:
-        chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A
+    chosen = score.argsort(dim=1, descending=True, stable=True)[:, :r]  # (B, r) in A
     stays = torch.ones(batch, count, dtype=torch.long, device=device)
     stays[:, prefix::2].scatter_(1, chosen, 0)
-    if exporting:  # ONNX has no nonzero of a known size: the earlier a staying token, the higher it ranks
-        order = stays * count - torch.arange(count, device=device)
-        staying = _rows(order.topk(remaining, dim=1).indices, count)
-    else:
-        staying = torch.nonzero_static(stays.view(-1), size=batch * remaining).view(-1)
+    staying = torch.nonzero_static(stays.view(-1), size=batch * remaining).view(-1)
     target = stays.cumsum_(1).sub_(1)
     receiving = target[:, prefix + 1 :: 2].gather(1, partner.gather(1, chosen))
     target[:, prefix::2].scatter_(1, chosen, receiving)

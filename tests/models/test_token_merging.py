@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.layers import merging_graph
 from models.layers.token_merging import Match, attention_bias, best_match, match, merge, schedule, token_counts
 
 
@@ -74,6 +75,26 @@ def test_merge_agrees_with_loops_and_keeps_the_weighted_mean(case, seed, sized):
     before = (x * ones.unsqueeze(2)).sum(1)
     after = (merged * merged_size.unsqueeze(2)).sum(1)
     assert torch.allclose(before, after, atol=1e-5)
+
+
+@given(matchings(), st.integers(0, 2**31), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_graph_for_engines_merges_the_same_tokens(case, seed, sized):
+    similarity, r, prefix = case
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.tensor(similarity, dtype=torch.float64)
+    scores += 1e-3 * torch.rand(scores.shape, generator=generator)  # torch's own top-k takes any of equals
+    matched = best_match(scores, r, prefix)
+    batch, count = matched.target.shape
+    x = torch.randn(batch, count, 3, generator=generator, dtype=torch.float64)
+    size = torch.randint(1, 6, (batch, count), generator=generator).double() if sized else None
+
+    expected, expected_size = merge(x, size, matched)
+    merged, merged_size, target = merging_graph.merge(x, size, scores, r, prefix)
+
+    assert torch.equal(target, matched.target)
+    assert torch.equal(merged_size, expected_size.double())
+    assert torch.allclose(merged, expected, atol=1e-6)
 
 
 def test_match_by_hand():

@@ -15,10 +15,13 @@ class DataOptions:
     """What a space may set under `data` besides the name."""
 
     validation: float = setting(0.2, "validation split: share of the training images (below 1) or their number")
+    test: float | None = setting(None, "test images used: share (below 1) or number, the same for any seed; null: all")
 
     def __post_init__(self) -> None:
         if self.validation <= 0:
             raise ValueError(f"validation must be above 0, got {self.validation!r}")
+        if self.test is not None and self.test <= 0:
+            raise ValueError(f"test must be above 0, got {self.test!r}")
 
 
 @dataclass(frozen=True)

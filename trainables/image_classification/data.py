@@ -39,13 +39,29 @@ def load_data(
     Raises DataError.
     """
     whole = load_images(name, data_dir, max(image_sizes), seed)
-    labels, validation = whole.train.labels, options.validation
-    count = round(validation * len(labels)) if validation < 1 else int(validation)
+    labels = whole.train.labels
+    count = _count(options.validation, len(labels))
     if count >= len(labels):
         raise DataError(f"data.validation: {count} of {len(labels)} training images leave none to train on")
     train, held_out = validation_split(labels, count, seed)
     parts = _take(whole.train, train), _take(whole.train, held_out)
-    return Data(whole.classes, *parts, whole.summary, whole.pixel_range), whole.test, whole.source
+    test, summary = whole.test, whole.summary
+    if options.test is not None:
+        test = _part_of_test(whole.test, options.test)
+        summary += f"; {len(test):,} of the test images are used"
+    return Data(whole.classes, *parts, summary, whole.pixel_range), test, whole.source
+
+
+def _count(share_or_count: float, images: int) -> int:
+    return round(share_or_count * images) if share_or_count < 1 else int(share_or_count)
+
+
+def _part_of_test(test: Images, share_or_count: float) -> Images:
+    """The same images for every seed of a study. Raises DataError."""
+    count = _count(share_or_count, len(test))
+    if count > len(test):
+        raise DataError(f"data.test: {count} of {len(test)} test images are asked for")
+    return test if count == len(test) else _take(test, validation_split(test.labels, count, seed=0)[1])
 
 
 def check_train_size(data: Data, train_size: int | None) -> None:
