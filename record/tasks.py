@@ -52,7 +52,7 @@ class Terms:
 
     def show_points(self, difference: float) -> str:
         """The size of a difference: 0.012 -> "1.2 points"; 1.2 BLEU -> "1.2 BLEU"."""
-        return f"{abs(difference) / self.point:.1f} {'points' if self.is_share else self.label}"
+        return f"{round(abs(difference) / self.point, 6):.1f} {'points' if self.is_share else self.label}"
 
 
 IMAGE_CLASSIFICATION = Terms(

@@ -48,12 +48,9 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
     has learnt something. Where the space has limits, they are those that hold them, or may, if there are any. Empty where
     no trial has finished or none has learnt: `not_learnt` says so.
     """
-    rows, accuracy = choices(study)
+    rows, accuracy = recommendable(study)
     words, speed_column = terms(study), speed(study)
     by = words.validation
-    rows = rows[rows[by].notna()]
-    rows = rows[has_learnt(study, rows, accuracy).fillna(True).astype(bool)]
-    rows = within_limits(study, rows)
     if rows.empty:
         return []
     best = most_accurate(rows, by, speed_column)
@@ -73,6 +70,14 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
         for index, met in needs.items()
         for row in [rows.loc[index].to_dict()]
     ]
+
+
+def recommendable(study: Study) -> tuple[pd.DataFrame, str]:
+    """The candidates that have learnt something and hold the limits, or may, if any does, and their accuracy column."""
+    rows, accuracy = choices(study)
+    rows = rows[rows[terms(study).validation].notna()]
+    rows = rows[has_learnt(study, rows, accuracy).fillna(True).astype(bool)]
+    return within_limits(study, rows), accuracy
 
 
 def not_learnt(study: Study) -> list[str]:
@@ -133,7 +138,7 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     if accuracy == words.validation:
         text += f" ({UNCONFIRMED}: the best of {count(len(searched(study)), 'single training')})"
     else:
-        low, high, over = _interval(study, row, intervals)
+        low, high, over = interval(study, row, intervals)
         text += "" if math.isnan(low) else f" (95 % interval {words.show(low)} to {words.show(high)}, over {over})"
     sizes = class_sizes(study, study_of(study, row)).get("test", (1, 1))
     if sizes[1] > MAX_CLASS_RATIO * sizes[0] and not pd.isna(balanced := row.get("test_balanced_accuracy")):
@@ -163,7 +168,8 @@ def _against_eager(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -
     return [f"In {row['engine']} it is {how} in eager PyTorch, the same trainings on the same images{between}."]
 
 
-def _interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tuple[float, float, str]:
+def interval(study: Study, row: dict[Any, Any], intervals: pd.DataFrame) -> tuple[float, float, str]:
+    """(low, high, what it is over) of a confirmed candidate's accuracy: 95 %; NaN where it cannot be computed."""
     own = _own(study, row, intervals)
     seeds = count(row["seeds"], "seed")
     tested = f"{row['test_images']:,} test images" if not pd.isna(row.get("test_images")) else "the test images"
@@ -188,7 +194,7 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
     if better:
         lines.append(f"On the test split it is beaten by {enumeration(better)}, which it beat in validation.")
     if not similar and not better and not untested:
-        p, tuned, doubts = own["p_holm"].max(), _as_tuned(study, row), other_settings(study, own)
+        p, tuned, doubts = own["p_holm"].max(), as_tuned(study, row), other_settings(study, own)
         if doubts:
             lines.append(
                 f"{tuned.capitalize()}, it did better than every other candidate{there} (p = {p:.2g} at most)."
@@ -198,7 +204,7 @@ def _against_all(study: Study, row: dict[Any, Any], pairs: pd.DataFrame) -> list
         lines += doubts
     if similar:
         lines.append(f"It cannot be told apart from {enumeration(similar)} in accuracy{there}.")
-        lines.append(_what_would_decide(study, row, own[~own["differ"]]))
+        lines.append(what_would_decide(study, row, own[~own["differ"]]))
     if untested:
         lines.append(
             f"Whether it differs from {enumeration(untested)} was not tested: they share fewer than two seeds."
@@ -217,7 +223,7 @@ def _eager_pair(row: dict[Any, Any], pairs: pd.DataFrame) -> str:
     return f"there it {verdict} {pair['first'].iloc[0]}, the most accurate (p = {p:.2g})."
 
 
-def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
+def as_tuned(study: Study, row: dict[Any, Any]) -> str:
     """Seeds and images say nothing of settings that were not tried, so a claim names the search that it rests on: the trials
     that were really run, which a time budget may have cut."""
     trials = tried(study)
@@ -228,7 +234,7 @@ def _as_tuned(study: Study, row: dict[Any, Any]) -> str:
     return f"as tuned with {f'{low:,} to ' if low < high else ''}{count(high, 'trial')} per cell"
 
 
-def _what_would_decide(study: Study, row: dict[Any, Any], similar: pd.DataFrame) -> str:
+def what_would_decide(study: Study, row: dict[Any, Any], similar: pd.DataFrame) -> str:
     """For the candidate that is the easiest to tell apart."""
     for needed, unit, having in (
         ("seeds_needed", "seeds", int(row["seeds"])),
@@ -257,7 +263,7 @@ def _against(study: Study, row: dict[Any, Any], top: dict[Any, Any], accuracy: s
     there = " in eager PyTorch" if study.several_engines else ""
     if pair["differ"].iloc[0]:
         return (
-            f"{text} The difference{there} is significant, each {_as_tuned(study, row)} (p = {p:.2g}, corrected for "
+            f"{text} The difference{there} is significant, each {as_tuned(study, row)} (p = {p:.2g}, corrected for "
             f"{count(len(pairs), 'comparison')})."
         )
     return text + f" The two cannot be told apart in accuracy{there} (p = {p:.2g})."

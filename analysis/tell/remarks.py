@@ -6,15 +6,12 @@ from typing import Any
 from analysis.read.candidates import settings, speed, terms
 from analysis.read.conditions import conditions, disturbed_timings, interpolation_error
 from analysis.read.study_folder import Study
-from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import Findings
 from analysis.tell.pictures.importance import SettingImportance
-from analysis.tell.pictures.merging import TokenMerging
 from analysis.tell.pictures.sizes import DataScaling
 from analysis.tell.pictures.tuning import ExpectedBest
 from analysis.tell.tuning import caveats
 from analysis.tell.wording import enumeration
-from analysis.weigh.expected_best import MIN_TRIALS
 from analysis.weigh.scaling import SizeScaling
 from record import figures
 
@@ -22,21 +19,15 @@ MAX_TIMING_RATIO = 1.25  # between two timings of one setting: more than a quiet
 
 
 def remarks(study: Study, findings: Findings) -> dict[str, list[str]]:
-    """By picture: what it rests on, or what could not be shown and why."""
-    unmerged = "No model has complete trials at more than one tome_ratio."
-    few = f"No cell has {MIN_TRIALS} trials that reached anything, too few to say what more of them would bring."
+    """By picture: what it rests on."""
     return {
-        ExpectedBest.name: [*([] if len(findings.expected_best_curves) else [few]), *caveats(study)],
-        LearningCurves.name: [] if study.epochs.size else ["No epoch has been recorded."],
+        ExpectedBest.name: caveats(study),
         DataScaling.name: _power_laws(study, findings.size_scaling),
-        TokenMerging.name: [] if len(findings.merging_curve) else [unmerged],
         SettingImportance.name: [f"{line}." for line in findings.importance_remarks],
     }
 
 
 def _power_laws(study: Study, models: Sequence[SizeScaling]) -> list[str]:
-    if not models:
-        return ["No model has complete trials at more than one train size."]
     lines = []
     laws = [
         f"{model.model} {model.coefficient:.3g} x {terms(study).training_examples}^-{model.exponent:.2f} "

@@ -147,4 +147,5 @@ const redraws = [...document.querySelectorAll("figure")].map(setUp);
 const redraw = () => redraws.forEach((draw) => draw());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
 document.querySelectorAll("table").forEach(sortable);

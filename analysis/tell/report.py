@@ -12,6 +12,7 @@ from analysis.read.conditions import learnt, trials_by_state
 from analysis.read.data_facts import data_lines, data_summaries
 from analysis.read.study_folder import Study, load
 from analysis.tell import answer, remarks, report_tables
+from analysis.tell.headline import headline
 from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import pictures, weigh
 from analysis.tell.pictures.html import drawn
@@ -29,11 +30,12 @@ _SECTIONS = [
     for picture in (ExpectedBest, LearningCurves, DataScaling, TokenMerging, SettingImportance)
 ]
 _PARTS = (
-    ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), ("mistakes", "Mistakes"),
+    ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), ("candidates", "Candidates"), ("mistakes", "Mistakes"),
     *((f"{name}-part", title) for name, title in _SECTIONS),
     ("trials", "All trials"), ("stopped", "Failed and stopped"), ("speed", "How speed was measured"),
     ("environment", "What was run"),
 )  # fmt: skip
+_ALWAYS = {"answer", "picture", "trials", "speed", "environment"}
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -61,17 +63,17 @@ def render(study: Study) -> str:
 def _context(study: Study) -> dict[str, Any]:
     findings, pairs = weigh(study), comparisons(study)
     figures = {picture.name: drawn(picture) for picture in pictures(study, findings)}
-    mistakes = report_tables.mistakes(study)
-    return {
+    found = headline(study, findings.intervals, pairs)
+    content = {
         "title": ", ".join(study.names),
         "description": " ".join(str(spec["description"]) for spec in study.specs.values() if spec.get("description")),
-        "counts": trials_by_state(study),
-        "date": " and ".join(str(e["date"]) for e in study.environments.values() if "date" in e),
-        "warnings": [*answer.status(study), *remarks.unsteady_timings(study), *study.notes],
+        "use": found.use,
+        "sureness": found.parts,
         "data": [*data_summaries(study), *(f"{line}." for line in data_lines(study))],
+        "warnings": [*answer.status(study), *remarks.unsteady_timings(study), *study.notes],
         "answers": answer.answers(study, findings.intervals, pairs),
         "learnt": [f"{line}." for line in learnt(study)],
-        "not_learnt": answer.not_learnt(study),
+        "not_learnt": [line for line in answer.not_learnt(study) if line != found.use],
         "tradeoff": AccuracyVsSpeed.name if figures[AccuracyVsSpeed.name].measures else "",
         "nothing_measured": NOTHING_MEASURED,
         "figures": figures,
@@ -80,16 +82,24 @@ def _context(study: Study) -> dict[str, Any]:
             SettingImportance.name: report_tables.importance(findings.importance),
         },
         "remarks": remarks.remarks(study, findings),
-        "sections": _SECTIONS,
-        "parts": [(id, title) for id, title in _PARTS if mistakes or id != "mistakes"],
+        "sections": [(name, heading) for name, heading in _SECTIONS if name in figures],
         "candidates": report_tables.candidates(study, findings.intervals),
-        "pairs": report_tables.pairs(pairs, study),
-        "mistakes": mistakes,
+        "statistics": report_tables.statistics(study, findings.intervals, pairs),
+        "mistakes": report_tables.mistakes(study),
         "trials": report_tables.trials(study),
-        "failed": report_tables.failed(study),
-        "pruned": report_tables.pruned(study),
+        "stopped": [*filter(None, (report_tables.failed(study), report_tables.pruned(study)))],
         "profile": report_tables.profile(study),
         "speed_method": remarks.speed_method(study),
+        **_what_was_run(study),
+    }
+    shown = {f"{name}-part" for name in figures} | {name for name, part in content.items() if part}
+    return content | {"parts": [(id, title) for id, title in _PARTS if id in shown | _ALWAYS]}
+
+
+def _what_was_run(study: Study) -> dict[str, Any]:
+    return {
+        "counts": trials_by_state(study),
+        "date": " and ".join(str(e["date"]) for e in study.environments.values() if "date" in e),
         "environment": remarks.environment(study),
         "space": "\n".join(yaml.safe_dump(spec, sort_keys=False) for spec in study.specs.values() if spec),
     }

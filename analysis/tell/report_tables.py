@@ -45,6 +45,7 @@ def table(frame: pd.DataFrame, title: str, notes: Sequence[str] = (), shares: Se
     Columns without any value are left out. Of very long frames the first rows are shown, and a note says so.
     """
     frame = frame.dropna(axis="columns", how="all") if len(frame) else frame
+    frame = frame[sorted(frame, key=lambda name: name != "trial")]  # the first column stays in view
     shown = frame.head(MAX_ROWS)
     notes = list(notes)
     if len(frame) > len(shown):
@@ -94,18 +95,27 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
         frame = frame.merge(rows[[*names, *(column for column in shown if column in rows)]], how="left", on=names)
         on_front = {choice_name(row, study) for row in front(rows, accuracy, speed(study)).to_dict("records")}
         frame["on_front"] = [choice_name(row, study) in on_front for row in frame.to_dict("records")]
-    frame = frame.drop(columns="interval").rename(columns={"front_probability": "chance_on_front"})
-    for prefix, title in (("wilson_", "wilson"), ("student_", "student"), ("", "95_%_interval")):
-        bounds = frame.pop(f"{prefix}low"), frame.pop(f"{prefix}high")
-        after = list(frame).index(words.tested) + 1
-        frame.insert(after, title, [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)])
-    notes = [*_CANDIDATE_NOTES]
+    frame.insert(list(frame).index(words.tested) + 1, "95_%_interval", _ranges(frame, words.point))
+    notes = [_INTERVAL_NOTE]
     if study.several_engines:
-        bounds = frame.pop("difference_low"), frame.pop("difference_high")
-        ends = [_range(low, high, words.point) for low, high in zip(*bounds, strict=True)]
+        ends = _ranges(frame, words.point, "difference_")
         frame.insert(list(frame).index("accuracy_difference") + 1, "difference_from_to", ends)
+        frame = frame.drop(columns=["difference_low", "difference_high"])
         notes.append(_ENGINE_NOTE)
-    return table(frame, "Confirmed candidates on the test split", notes, ["chance_on_front"])
+    frame = frame.drop(columns=["low", "high", *_STATISTICS])
+    return table(frame, "Confirmed candidates on the test split", notes)
+
+
+def statistics(study: Study, intervals: pd.DataFrame, compared: pd.DataFrame) -> list[Table]:
+    """What the intervals consist of, and the tests of `comparison.comparisons`."""
+    words, tables = terms(study), []
+    if len(intervals):
+        frame = intervals[[*identity(study), "seeds", words.tested]].copy()
+        for prefix, title in (("", "95_%_interval"), ("student_", "student"), ("wilson_", "wilson")):
+            frame[title] = _ranges(intervals, words.point, prefix)
+        frame["chance_on_front"] = intervals["front_probability"]
+        tables.append(table(frame, "What the intervals consist of", _STATISTICS_NOTES, ["chance_on_front"]))
+    return [*tables, *filter(None, [pairs(compared, study)])]
 
 
 def _balanced(study: Study) -> list[str]:
@@ -120,19 +130,28 @@ def _costs(study: Study) -> list[str]:
     return ["epochs", "train_seconds", *(figure.name for figure in measured if figure.better == "less")]
 
 
+def _ranges(frame: pd.DataFrame, point: float, prefix: str = "") -> list[str | None]:
+    return [_range(*ends, point) for ends in zip(frame[f"{prefix}low"], frame[f"{prefix}high"], strict=True)]
+
+
 def _range(low: float, high: float, point: float) -> str | None:
     return None if pd.isna(low) else f"{low / point:.1f} to {high / point:.1f}"
 
 
-_CANDIDATE_NOTES = (
+_STATISTICS = (
+    "interval", "student_low", "student_high", "wilson_low", "wilson_high", "front_probability",
+)  # fmt: skip
+_INTERVAL_NOTE = (
+    "“95 % interval”: where the accuracy lies with other seeds and other test images, right 19 times in 20; for a single seed "
+    "with other images only."
+)
+_STATISTICS_NOTES = (
     "“95 % interval” covers other seeds and other test images together (seeds' variance plus p (1 - p) / images, "
     "Satterthwaite's degrees of freedom); for a single seed it covers images only. “student” covers other seeds alone, "
     "“wilson” other test images alone, for one model of this accuracy.",
     "“chance on front”: share of 2,000 bootstrap draws over seeds and test images in which no other candidate is at "
     "least as accurate and as fast. Speed is taken as exact; with few seeds the share looks more certain than it is.",
 )
-
-
 _ENGINE_NOTE = (
     "“accuracy difference”: to eager PyTorch (torch), the same trainings on the same images; “difference from to”: its 95 % "
     "interval over seeds and test images, in points. Models are compared with each other by their answers in eager PyTorch."
@@ -146,8 +165,8 @@ def pairs(compared: pd.DataFrame, study: Study) -> Table | None:
     verdict = compared["differ"].map({True: "differ", False: "cannot be told apart"})
     frame = compared.drop(columns=["differ", "p"]).assign(verdict=verdict)
     frame[["images_needed", "seeds_needed"]] = frame[["images_needed", "seeds_needed"]].round()
-    ends = zip(frame.pop("low"), frame.pop("high"), strict=True)
-    frame.insert(list(frame).index("difference") + 1, "from_to", [_range(*pair, terms(study).point) for pair in ends])
+    frame.insert(list(frame).index("difference") + 1, "from_to", _ranges(frame, terms(study).point))
+    frame = frame.drop(columns=["low", "high"])
     notes = [
         "The first of each pair is the candidate that was most accurate in validation. “from to”: 95 % interval of the "
         "difference in points, of all rows together. “p holm”: one test over seeds and test images together (crossed "
@@ -166,8 +185,8 @@ def mistakes(study: Study) -> list[Table]:
     for found in confused.mistakes(study):
         of = trial_name({"study": found.study, "trial": found.candidate}, study)
         frame = found.by_class()
-        ends = zip(frame.pop("low"), frame.pop("high"), strict=True)
-        frame.insert(3, "from_to", [_range(*pair, terms(study).point) for pair in ends])
+        frame.insert(3, "from_to", _ranges(frame, terms(study).point))
+        frame = frame.drop(columns=["low", "high"])
         note = "The least accurate first; “from to”: 95 % interval over seeds and test images. “share”: of the class's images."
         tables.append(table(frame, f"Test images of each class, by {of}", [note], ["accuracy", "share"]))
         if len(found.classes) <= MAX_MATRIX:

@@ -10,9 +10,10 @@ from analysis.read.candidates import UNCONFIRMED, choices, front, settings, spee
 from analysis.read.conditions import conditions, interpolation_error, trials_by_state, was_disturbed
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
+from analysis.tell.headline import headline
 from analysis.tell.tables import grid
-from analysis.tell.tuning import caveats
 from analysis.tell.wording import choice_name, count, shortened, trial_name
+from analysis.weigh.comparison import comparisons, intervals
 from analysis.weigh.limits import limits, within_limits
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
@@ -22,27 +23,29 @@ _MAX_SETTING_COLUMNS = 3
 
 
 def print_summary(study: Study, console: Console | None = None) -> None:
-    """Print what was run, the summary, the front, and every failure with its reason; readable at 80 columns."""
+    """Print the answer in a sentence and how sure it is, the summary, what was run, every failure with its reason, the front;
+    readable at 80 columns."""
     console = console or Console()
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
     table = summary(study)
-    say(f"{', '.join(study.names)}: {trials_by_state(study)}")
-    for line in conditions(study):
-        say(line)
+    found = headline(study, intervals(study), comparisons(study))
+    for line in (found.use, *(f"{title}: {' '.join(said)}" for title, said in found.parts)):
+        say(f"{line}\n")
     parts = table.groupby("study", sort=False) if "study" in table else [("", table)]
     for name, part in parts:
         if len(part):
             console.print(_terminal_table(part, study, title=str(name)))
     lines = [
         *_legend(table, study),
-        *_front_line(study),
-        *not_learnt(study),
-        *caveats(study),
-        *interpolation_error(study),
+        f"{', '.join(study.names)}: {trials_by_state(study)}",
+        *conditions(study),
+        *(line for line in not_learnt(study) if line != found.use),
         *_failures(study),
+        *_front_line(study),
+        *interpolation_error(study),
     ]
     for line in lines:
         say(line)

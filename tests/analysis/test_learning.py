@@ -140,13 +140,13 @@ def test_balanced_accuracy_is_told_where_classes_are_unequal(tmp_path: Path, sma
     assert f"Images per class: train 10 to 10, test {smallest} to 100" in conditions(study)
 
 
-def test_what_a_person_should_know_of_the_data_is_at_the_top_of_the_report(tmp_path: Path) -> None:
+def test_what_a_person_should_know_of_the_data_stands_with_the_answer(tmp_path: Path) -> None:
     summary = "photos: 90 images in 2 classes; 12 test images are also in train"
     study_of(tmp_path, confirmed("vit-000", [0.8, 0.82], 100.0), data(summary=summary))
     page = write_report(tmp_path).read_text()
-    assert page.index(summary) < page.index("<h2>Answer</h2>")
+    assert page.index("<h2>Answer</h2>") < page.index(summary) < page.index("<h2>Accuracy")
     reached = "Naming the most frequent class reaches validation accuracy 10.0 %, test accuracy 10.0 %."
-    assert page.index(reached) < page.index("<h2>Answer</h2>")
+    assert page.index(reached) < page.index("<h2>Accuracy")
 
 
 @pytest.mark.parametrize(("baseline", "is_drawn"), [(0.4, True), (0.5, True), (0.3, False), (0.05, False)])

@@ -49,9 +49,13 @@ def test_everything_is_in_the_file_and_on_the_page(tmp_path: Path) -> None:
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
     ids = {attrs.get("id") for _, attrs in page.tags}
     assert {str(link)[1:] for link in linked} <= ids
-    for part in ("cannot be told apart", "95 % interval", "How speed was measured", "No trial failed", "vit_tome-000"):
+    for part in ("cannot be told apart", "95 % interval", "How speed was measured", "vit_tome-000"):
         assert part in page.text
-    assert page.text.index("Answer") < page.text.index("All trials")
+    assert (
+        page.text.index("Use vit (vit-000)") < page.text.index("cannot be told apart") < page.text.rindex("All trials")
+    )
+    for empty in ("Failed and stopped", "Token merging", "Mistakes"):
+        assert empty not in page.text
 
 
 def test_text_from_the_study_is_escaped(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_all_trials_failed(tmp_path: Path) -> None:
 def test_nothing_but_a_space(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("description: started\n")
     page = read(tmp_path)
-    assert "there is nothing to choose from" in page.text
+    assert "No model can be recommended: no trial has finished" in page.text
     assert "environment.json is missing" in page.text
 
 
