@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.candidates import outcomes, settings
+from analysis.read.columns import has_values
 from analysis.read.study_folder import Study
+from record import figures
 
+_TIMES = ("started", "finished")
 _LABELS = ("model", "phase", "state", "candidate", "data", "weights", "error")
 
 
@@ -24,6 +28,10 @@ class Trial:
     curves: list[tuple[str, int, float]]
     figures: dict[str, float]
     epochs: int
+    fixed: dict[str, Any]  # settings that neither the task nor the space searches
+    times: dict[
+        str, datetime.datetime
+    ]  # "started" and "finished", of this machine's clock; what is not known is missing
 
     def final(self) -> list[tuple[str, int, float]]:
         """The figures that have no curve, as points at the last epoch."""
@@ -35,7 +43,12 @@ def trials(study: Study) -> Iterator[Trial]:
     """Every trial of the one study, in the order of the table."""
     epochs = dict(list(study.epochs.groupby("trial", sort=False)))
     curves = list(study.epochs.select_dtypes("number").columns.drop("epoch"))
-    params, figures = ["seed", *settings(study)], outcomes(study)
+    params, reached = ["seed", *settings(study)], outcomes(study)
+    fixed = [
+        n
+        for n in map(str, study.trials)
+        if n not in (*figures.BY_NAME, *params, "study") and has_values(study.trials, n)
+    ]
     for row in study.trials.to_dict("records"):
         rows = epochs.get(row["trial"], study.epochs.head(0))
         yield Trial(
@@ -47,8 +60,10 @@ def trials(study: Study) -> Iterator[Trial]:
                 for name in curves
                 for epoch, value in rows[["epoch", name]].dropna().itertuples(index=False)
             ],
-            figures={name: float(value) for name, value in _known(row, figures).items()},
+            figures={name: float(value) for name, value in _known(row, reached).items()},
             epochs=int(_known(row, ["epochs"]).get("epochs", 0)),
+            fixed=_known(row, fixed),
+            times={name: datetime.datetime.fromisoformat(text) for name, text in _known(row, _TIMES).items()},
         )
 
 

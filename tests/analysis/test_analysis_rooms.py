@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "weigh": {"read"},
     "tell": {"read", "weigh"},
     "use": {"read", "weigh"},
-    "trackers": {"read"},
+    "trackers": {"read", "use"},
     "cli": {"read", "weigh", "tell", "use", "trackers"},
 }
 FILES = sorted((ROOT / "analysis").rglob("*.py"))

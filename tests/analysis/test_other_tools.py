@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
@@ -86,13 +87,21 @@ def test_mlflow_gets_each_trial_once(tiny_study, tmp_path):
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(tiny_study.name)
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert runs.keys() == {row["trial"] for row in rows}
+    assert runs.keys() == {tiny_study.name, *(row["trial"] for row in rows)}
+    files = {file.path for file in client.list_artifacts(runs[tiny_study.name].info.run_id)}
+    assert {"report.html", "study.yaml"} <= files
+    models = {name: client.list_artifacts(run.info.run_id, "model") for name, run in runs.items()}
+    [exported] = [name for name, files in models.items() if files]
+    assert "-seed" in exported and {"model/weights.safetensors"} <= {file.path for file in models[exported]}
     epochs = rows_of(tiny_study, "epochs.csv")
     for row in rows:
         run = runs[row["trial"]]
         assert run.info.status == "FINISHED"
         assert run.data.tags["model"] == row["model"]
         assert float(run.data.params["lr"]) == float(row["lr"])
+        assert run.data.params["batch_size"] == row["batch_size"]
+        times = [datetime.fromisoformat(row[name]).timestamp() * 1000 for name in ("started", "finished")]
+        assert [run.info.start_time, run.info.end_time] == times
         assert run.data.metrics["inference_images_per_second"] == float(row["inference_images_per_second"])
         curve = client.get_metric_history(run.info.run_id, "val_accuracy")
         expected = {int(e["epoch"]): float(e["val_accuracy"]) for e in epochs if e["trial"] == row["trial"]}
