@@ -34,10 +34,8 @@ def print_summary(study: Study, console: Console | None = None) -> None:
     found = headline(study, intervals(study), comparisons(study))
     for line in (found.use, *(f"{title}: {' '.join(said)}" for title, said in found.parts)):
         say(f"{line}\n")
-    parts = table.groupby("study", sort=False) if "study" in table else [("", table)]
-    for name, part in parts:
-        if len(part):
-            console.print(_terminal_table(part, study, title=str(name)))
+    if len(table):
+        console.print(_terminal_table(table, study))
     lines = [
         *_legend(table, study),
         f"{', '.join(study.names)}: {trials_by_state(study)}",
@@ -53,7 +51,7 @@ def print_summary(study: Study, console: Console | None = None) -> None:
         say(f"Note: {note}")
 
 
-def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
+def _terminal_table(table: pd.DataFrame, study: Study) -> Table:
     words = terms(study)
     form = ".3f" if words.is_share else ".1f"
     names = table["model"].to_list()
@@ -62,7 +60,8 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
             f"{name} in {engine}" if isinstance(engine, str) else name
             for name, engine in zip(names, table["engine"], strict=True)
         ]
-    columns: dict[str, list[str]] = {"model": names}
+    columns: dict[str, list[str]] = {"study": table["study"].to_list()} if "study" in table else {}
+    columns["model"] = names
     if table[words.tested].notna().any():
         spreads = zip(table[words.tested], table[f"{words.tested}_std"], strict=True)
         columns[f"test {words.quality}"] = [_with_spread(mean, spread, form) for mean, spread in spreads]
@@ -76,7 +75,7 @@ def _terminal_table(table: pd.DataFrame, study: Study, title: str) -> Table:
     ]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
-    return grid(columns, text=["model"], title=title)
+    return grid(columns, text=["study", "model"])
 
 
 def _legend(table: pd.DataFrame, study: Study) -> list[str]:
@@ -88,6 +87,8 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if table.loc[table["trial"].notna(), "seeds"].isna().any():
         without = "" if table["seeds"].isna().all() else " where test is empty"
         lines.append(f"val {terms(study).quality}{without}: the best of many single trainings ({UNCONFIRMED})")
+    if table["on_front"].any():
+        lines.append("front: yes where no other candidate is both faster and more accurate")
     rows = table[table[speed(study)].notna()].to_dict("records")
     if any(was_disturbed(study, row) for row in rows):
         lines.append("~: a speed of a model one of whose timings stayed disturbed; do not rely on it")

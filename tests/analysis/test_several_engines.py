@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,3 +115,16 @@ def test_a_limit_is_judged_by_the_timing_of_the_engine(tmp_path: Path) -> None:
     rows = rows[rows["model"].eq("resnet18")]
     judged = verdicts(study, rows, [Limit("latency_ms", 5)])["under_latency_ms"]
     assert dict(zip(rows["engine"], judged, strict=True)) == {"torch": "not", "openvino": "certainly"}
+
+
+@pytest.mark.parametrize(("columns", "is_stacked"), [(100, False), (80, False), (60, True)])
+def test_a_narrow_terminal_breaks_no_name(
+    study: analysis.Study, ask: Any, monkeypatch: pytest.MonkeyPatch, columns: int, is_stacked: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    status, out, _ = ask("best", next(iter(study.folders.values())).path)
+    assert status == 0 and max(map(len, out.splitlines())) <= columns
+    assert {"vit_tome-000", "openvino"} <= set(out.split())
+    heads = [line.split()[0] for line in out.splitlines() if line.strip()]
+    assert (heads.count("trial") == 3) == is_stacked
+    assert ("500" in out) and ("400" in out)
