@@ -27,6 +27,7 @@ class Sample(NamedTuple):
 
     images: np.ndarray  # (N, H, W, 3) uint8
     labels: np.ndarray  # (N,), positions in the study's classes
+    positions: np.ndarray | None = None  # (N,), in the whole split; None where they are not known
 
 
 class Text(NamedTuple):
@@ -81,8 +82,13 @@ def write_environment(folder: StudyFolder, content: Mapping[str, Any]) -> None:
 
 
 def write_samples(folder: StudyFolder, splits: Mapping[str, Sample]) -> None:
-    """samples.npz: `<split>_images` and `<split>_labels` of each split."""
-    arrays = {f"{split}_{name}": array for split, some in splits.items() for name, array in some._asdict().items()}
+    """samples.npz: `<split>_images`, `<split>_labels` and `<split>_positions` of each split."""
+    arrays = {
+        f"{split}_{name}": array
+        for split, sample in splits.items()
+        for name, array in sample._asdict().items()
+        if array is not None
+    }
 
     def write(partial: Path) -> None:
         with partial.open("wb") as file:
@@ -104,7 +110,10 @@ def read_calibration(folder: StudyFolder) -> Sample:
 def _read_samples(folder: StudyFolder, splits: Sequence[str]) -> dict[str, Sample]:
     try:
         with np.load(folder.samples, allow_pickle=False) as arrays:
-            return {split: Sample(arrays[f"{split}_images"], arrays[f"{split}_labels"]) for split in splits}
+            return {
+                split: Sample(arrays[f"{split}_images"], arrays[f"{split}_labels"], arrays.get(f"{split}_positions"))
+                for split in splits
+            }
     except FileNotFoundError:
         raise Unreadable(f"{folder.path} has no {folder.samples.name}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -113,15 +122,22 @@ def _read_samples(folder: StudyFolder, splits: Sequence[str]) -> dict[str, Sampl
 
 def write_predictions(path: Path, classes: np.ndarray) -> None:
     """One small number per image (N,): predictions of a trial, or the true labels."""
-    small = classes.astype(np.min_scalar_type(int(classes.max(initial=0))))
+    _write_array(path, classes.astype(np.min_scalar_type(int(classes.max(initial=0)))))
 
+
+def write_confidences(path: Path, probabilities: np.ndarray) -> None:
+    """(N,): the probability of each predicted class, in two bytes."""
+    _write_array(path, probabilities.astype(np.float16))
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()  # numpy's own writing to a file loses the reason when the disk is full
-    np.save(buffer, small, allow_pickle=False)
+    np.save(buffer, array, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
 
 
 def read_predictions(path: Path) -> np.ndarray | None:
-    """What `write_predictions` wrote; None where there is no such file or it cannot be read."""
+    """What `write_predictions` or `write_confidences` wrote; None where there is no such file or it cannot be read."""
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -81,6 +81,10 @@ class StudyFolder:
         """The classes that a confirmed trial predicted for the test images, with eager PyTorch or in an engine."""
         return self.path / "predictions" / (f"{trial}.npy" if engine is None else f"{trial}.{engine}.npy")
 
+    def confidences(self, trial: str) -> Path:
+        """The probability that a confirmed trial gave to each class it predicted, with eager PyTorch."""
+        return self.path / "predictions" / f"{trial}.confidence.npy"
+
     def translations(self, trial: str) -> Path:
         """A confirmed trial's translations of the test split, one per line."""
         return self.path / "translations" / f"{trial}.txt"

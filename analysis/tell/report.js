@@ -143,7 +143,7 @@ function sortable(table) {
   });
 }
 
-const redraws = [...document.querySelectorAll("figure")].map(setUp);
+const redraws = [...document.querySelectorAll("figure:has(.plot)")].map(setUp);
 const redraw = () => redraws.forEach((draw) => draw());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);

@@ -12,12 +12,15 @@ from analysis.read.conditions import learnt, trials_by_state
 from analysis.read.data_facts import data_lines, data_summaries
 from analysis.read.study_folder import Study, load
 from analysis.tell import answer, remarks, report_tables
+from analysis.tell.gallery import galleries
 from analysis.tell.headline import headline
+from analysis.tell.pictures.calibration import Calibration
 from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import pictures, weigh
 from analysis.tell.pictures.html import drawn
 from analysis.tell.pictures.importance import SettingImportance
 from analysis.tell.pictures.merging import TokenMerging
+from analysis.tell.pictures.settings import SettingLines
 from analysis.tell.pictures.sizes import DataScaling
 from analysis.tell.pictures.tradeoff import NOTHING_MEASURED, AccuracyVsSpeed
 from analysis.tell.pictures.tuning import ExpectedBest
@@ -27,7 +30,15 @@ from record.folder import StudyFolder, write_text
 _HERE = Path(__file__).parent
 _SECTIONS = [
     (picture.name, picture.heading)
-    for picture in (ExpectedBest, LearningCurves, DataScaling, TokenMerging, SettingImportance)
+    for picture in (
+        Calibration,
+        SettingLines,
+        SettingImportance,
+        ExpectedBest,
+        LearningCurves,
+        DataScaling,
+        TokenMerging,
+    )
 ]
 _PARTS = (
     ("answer", "Answer"), ("picture", AccuracyVsSpeed.heading), ("candidates", "Candidates"), ("mistakes", "Mistakes"),
@@ -86,6 +97,7 @@ def _context(study: Study) -> dict[str, Any]:
         "candidates": report_tables.candidates(study, findings.intervals),
         "statistics": report_tables.statistics(study, findings.intervals, pairs),
         "mistakes": report_tables.mistakes(study),
+        "galleries": galleries(study),
         "trials": report_tables.trials(study),
         "stopped": [*filter(None, (report_tables.failed(study), report_tables.pruned(study)))],
         "profile": report_tables.profile(study),

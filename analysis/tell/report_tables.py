@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.read.candidates import UNCONFIRMED, choices, front, identity, settings, speed, terms
 from analysis.read.data_facts import class_sizes
 from analysis.read.study_folder import Study
-from analysis.tell.wording import choice_name, trial_name
+from analysis.tell.wording import choice_name, digits, trial_name
 from analysis.weigh import mistakes as confused
 from analysis.weigh.scaling import EXTRAPOLATED, SizeScaling
 from analysis.weigh.summary import summary
@@ -71,11 +71,7 @@ def _cell(value: Any, numeric: bool, percent: bool) -> Cell:
         return Cell({True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value), None)
     if percent:
         return Cell(f"{100 * value:.1f}", float(value))
-    if isinstance(value, float) and not value.is_integer():
-        text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    else:
-        text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
-    return Cell(text, float(value))
+    return Cell(digits(value), float(value))
 
 
 def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
@@ -103,6 +99,9 @@ def candidates(study: Study, intervals: pd.DataFrame) -> Table | None:
         frame = frame.drop(columns=["difference_low", "difference_high"])
         notes.append(_ENGINE_NOTE)
     frame = frame.drop(columns=["low", "high", *_STATISTICS])
+    for name in ("on_front", speed(study)):  # what the answer rests on stands first
+        if name in frame:
+            frame.insert(list(frame).index("95_%_interval") + 1, name, frame.pop(name))
     return table(frame, "Confirmed candidates on the test split", notes)
 
 

@@ -25,6 +25,13 @@ def number(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def digits(value: float) -> str:
+    """A measured figure as tables and pictures show it: 4,913, 60.4 and 0.00208."""
+    if not float(value).is_integer():
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
+
+
 def count(number: int, noun: str) -> str:
     """ "1 seed", "3 seeds"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -13,6 +13,7 @@ from analysis.read.data_facts import classes
 from analysis.read.study_folder import Study
 from analysis.weigh.statistics import accuracy_interval, wilson_interval
 from record.contents import read_predictions
+from record.folder import StudyFolder
 
 
 class Mistakes(NamedTuple):
@@ -54,25 +55,55 @@ class Mistakes(NamedTuple):
 
 def mistakes(study: Study) -> list[Mistakes]:
     """Those of each study's candidate that is the most accurate in validation; none where its predictions are not at hand."""
-    found = []
+    return [
+        Mistakes(
+            each.study,
+            each.candidate,
+            each.classes,
+            np.stack([_confusion(each.labels, named, len(each.classes)) for named in each.predicted]),
+        )
+        for each in best_answers(study)
+    ]
+
+
+class Answers(NamedTuple):
+    """What the runs of one confirmed candidate named each test image."""
+
+    study: str
+    candidate: str
+    classes: list[str]
+    labels: npt.NDArray[np.int64]  # (images,)
+    predicted: npt.NDArray[np.int64]  # (seeds, images)
+    confidences: npt.NDArray[np.float64] | None  # (seeds, images), the probability of each; None where it was not kept
+
+
+def best_answers(study: Study) -> list[Answers]:
+    """Those of each study's candidate that is the most accurate in validation, where labels, predictions and names of the
+    classes are at hand and fit each other."""
+    found: list[Answers] = []
     for name, folder in study.folders.items():
         runs = confirm_runs(study)
         runs = runs[runs["study"] == name] if "study" in runs else runs
-        known = classes(study, name)
-        if runs.empty or not known:
-            continue
-        best = runs.groupby("candidate", sort=False)[terms(study).validation].mean().idxmax()
-        labels = read_predictions(folder.labels)
-        predicted = [read_predictions(folder.predictions(trial)) for trial in runs["trial"][runs["candidate"] == best]]
-        arrays = [each for each in (labels, *predicted) if each is not None and each.max(initial=0) < len(known)]
-        if len({each.shape for each in arrays}) > 1 or len(arrays) <= len(predicted):
-            continue
-        counts = [_confusion(arrays[0], each, len(known)) for each in arrays[1:]]
-        found.append(Mistakes(name, str(best), known, np.stack(counts)))
+        if len(runs):
+            best = runs.groupby("candidate", sort=False)[terms(study).validation].mean().idxmax()
+            trials = runs["trial"][runs["candidate"] == best].tolist()
+            found += filter(None, [_answers(name, folder, classes(study, name), str(best), trials)])
     return found
+
+
+def _answers(name: str, folder: StudyFolder, known: list[str], best: str, trials: list[str]) -> Answers | None:
+    labels = read_predictions(folder.labels)
+    predicted = [read_predictions(folder.predictions(trial)) for trial in trials]
+    arrays = [each for each in (labels, *predicted) if each is not None and each.max(initial=0) < len(known)]
+    if len({each.shape for each in arrays}) > 1 or len(arrays) <= len(predicted):
+        return None
+    sure = [read_predictions(folder.confidences(trial)) for trial in trials]
+    fitting = [each.astype(np.float64) for each in sure if each is not None and each.shape == arrays[0].shape]
+    confidences = np.stack(fitting) if len(fitting) == len(trials) else None
+    return Answers(name, best, known, arrays[0].astype(np.int64), np.stack(arrays[1:]).astype(np.int64), confidences)
 
 
 def _confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> npt.NDArray[np.int64]:
     """(classes, classes): images of the row's class named as the column's."""
-    flat = labels.astype(np.int64) * classes + predicted
+    flat = labels * classes + predicted
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)

@@ -128,28 +128,42 @@ def merging_curve(study: Study) -> pd.DataFrame:
     """Accuracy and speed-up over tome_ratio: columns model, trial, tome_ratio, accuracy, speed_up, baseline_ratio.
 
     Models tried at one ratio only are left out. `speed_up` is relative to the same model at `baseline_ratio`, the lowest
-    ratio that it was timed at; NaN where it was not timed.
+    ratio that it was timed at; NaN where it was not timed. A model that merges nothing and is otherwise the same (as many
+    parameters, the same image size) is ratio 0, with its trials.
     """
     trials = searched(study)
     if "tome_ratio" not in trials:  # a task without token merging
         return pd.DataFrame(columns=list(_MERGING))
-    models = trials.dropna(subset=["tome_ratio", terms(study).validation]).groupby(study.keys, sort=False)
-    parts = [_merging_of(study, key, rows) for key, rows in models if rows["tome_ratio"].nunique() > 1]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_MERGING))
+    ended = trials[trials[terms(study).validation].notna()]
+    models = ended.dropna(subset=["tome_ratio"]).groupby(study.keys, sort=False)
+    parts = [_merging_of(study, key, rows, ended) for key, rows in models if rows["tome_ratio"].nunique() > 1]
+    return pd.concat(parts, ignore_index=True).drop_duplicates() if parts else pd.DataFrame(columns=list(_MERGING))
 
 
-def _merging_of(study: Study, key: tuple[Any, ...], rows: pd.DataFrame) -> pd.DataFrame:
+def _merging_of(study: Study, key: tuple[Any, ...], rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The curve of the model that `key`, its values of `study.keys`, identifies; `rows`: its search trials."""
-    own = (study.profile[study.keys] == list(key)).all(axis=1)
+    timings = study.profile[(study.profile[study.keys] == list(key)).all(axis=1)]
+    unmerged = _unmerged(study, timings)
+    others = trials[trials["tome_ratio"].isna()].merge(unmerged[study.keys].drop_duplicates(), on=study.keys)
+    rows = pd.concat([rows, others.assign(tome_ratio=0.0)], ignore_index=True)
     columns = ["engine", "tome_ratio", speed(study)]  # a trial is compared with the same model in its own engine
-    timed = pd.concat([frame[columns] for frame in (study.profile[own], rows)]).dropna()
+    timed = pd.concat([frame[columns] for frame in (timings, unmerged, rows)]).dropna()
     lowest = timed["tome_ratio"].min()
-    unmerged = timed[timed["tome_ratio"] == lowest].groupby("engine")[speed(study)].median()
-    baseline = rows["engine"].map(unmerged)
+    speeds = timed[timed["tome_ratio"] == lowest].groupby("engine")[speed(study)].median()
     curve = rows.assign(
-        model="/".join(map(str, key)),
+        model=rows[study.keys].astype(str).agg("/".join, axis=1),
         accuracy=rows[terms(study).validation],
-        speed_up=rows[speed(study)] / baseline,
+        speed_up=rows[speed(study)] / rows["engine"].map(speeds),
         baseline_ratio=lowest,
     )
     return curve[list(_MERGING)].sort_values("tome_ratio")
+
+
+def _unmerged(study: Study, timings: pd.DataFrame) -> pd.DataFrame:
+    """The timings, as of ratio 0, of models that merge nothing and are otherwise the one of `timings`."""
+    alike = [*study.keys[:-1], "parameters", "image_size"]
+    plain = study.profile.iloc[:0]
+    if set(alike) <= set(study.profile) and timings["tome_ratio"].gt(0).all():
+        same = timings[alike].dropna().drop_duplicates()
+        plain = study.profile[study.profile["tome_ratio"].isna()].merge(same, on=alike)
+    return plain.assign(tome_ratio=0.0)

@@ -105,6 +105,25 @@ def test_speed_up_is_against_the_lowest_ratio_timed(tmp_path: Path) -> None:
     assert set(curve["baseline_ratio"]) == {0.0}
 
 
+def test_the_unmerged_vit_is_ratio_0_where_the_merging_one_was_not_timed_there(tmp_path: Path) -> None:
+    """vit has as many parameters as vit_tome and runs at 150 images/s; resnet18 is another network."""
+    rows = [
+        trial_row(f"vit_tome-00{i}", 0.9, 150.0 * f, tome_ratio=r) for i, (r, f) in enumerate([(0.2, 1.2), (0.6, 1.5)])
+    ]
+    rows += [trial_row("vit-000", 0.95, 150.0), trial_row("resnet18-000", 0.8, 600.0)]
+    folder = write_tables(tmp_path, rows)
+    profile = pd.DataFrame(
+        [("vit_tome", 0.5, 210.0, 10), ("vit", None, 150.0, 10), ("resnet18", None, 600.0, 20)],
+        columns=["model", "tome_ratio", "inference_images_per_second", "parameters"],
+    )
+    profile.assign(image_size=32).to_csv(folder / "profile.csv", index=False)
+    curve = merging_curve(analysis.load(folder))
+    assert curve["model"].to_list() == ["vit", "vit_tome", "vit_tome"]
+    assert curve["tome_ratio"].to_list() == [0.0, 0.2, 0.6]
+    assert curve["speed_up"].to_list() == pytest.approx([1.0, 1.2, 1.5])
+    assert set(curve["baseline_ratio"]) == {0.0}
+
+
 def searched_study(folder: Path, trials: int) -> Path:
     """Accuracy follows lr alone, speed follows tome_ratio alone."""
     kinds = {"lr": FloatDistribution(1e-4, 1e-2, log=True), "tome_ratio": FloatDistribution(0, 0.8)}
@@ -143,6 +162,7 @@ def test_importance_says_why_there_is_none(tmp_path: Path) -> None:
 def test_every_figure_is_drawn_where_there_is_something_to_draw(tmp_path: Path) -> None:
     drawn = write_figures(analysis.load(searched_study(tmp_path / "s", 20)), tmp_path / "figures")
     assert [path.name for path in drawn] == [
-        "accuracy_vs_speed.png", "expected_best.png", "learning_curves.png", "token_merging.png", "importance.png",
+        "accuracy_vs_speed.png", "expected_best.png", "learning_curves.png", "token_merging.png", "settings.png",
+        "importance.png",
     ]  # fmt: skip
     assert all(path.stat().st_size > 10_000 for path in drawn)

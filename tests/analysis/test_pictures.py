@@ -65,7 +65,7 @@ def page_colours(picture: StudyPicture) -> Iterator[tuple[str, str]]:
 def test_a_model_has_one_colour_in_all_pictures_also_where_another_one_failed(tmp_path: Path) -> None:
     made = every_picture(tmp_path)
     assert [picture.name for picture in made] == [
-        "accuracy_vs_speed", "learning_curves", "size_scaling", "token_merging", "importance",
+        "accuracy_vs_speed", "learning_curves", "size_scaling", "token_merging", "settings", "importance",
     ]  # fmt: skip
     expected = {"vit": "#d55e00", "vit_tome": "#009e73"}  # the first colour belongs to the model that failed
     for picture in made:

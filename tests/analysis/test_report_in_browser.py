@@ -208,5 +208,9 @@ def test_it_prints_on_white_paper(opened: Any, tmp_path: Path) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert trace(browser, "plot.layout.font.color") == "#1b1f24"
-    assert not browser.find_element("css selector", "#accuracy_vs_speed .controls").is_displayed()
+    for control in ("select", "input"):
+        assert not browser.find_element("css selector", f"#accuracy_vs_speed .controls {control}").is_displayed()
+    key = browser.find_elements("css selector", "#accuracy_vs_speed .controls label:has(i)")
+    assert {"vit", "vit_tome", "resnet18"} <= {label.text for label in key if label.is_displayed()}
+    assert all(part.get_attribute("open") for part in browser.find_elements("css selector", "details"))
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -150,9 +150,20 @@ def test_samples_read_back_equal(tmp_path: Path) -> None:
         name: Sample(random.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8), np.arange(n, dtype=np.int64))
         for name, n in (("validation", 3), ("test", 5))
     }
+    splits["test"] = splits["test"]._replace(positions=np.array([0, 2, 3, 7, 9]))
     contents.write_samples(study, splits)
-    for name, sample in contents.read_samples(study).items():
+    read = contents.read_samples(study)
+    for name, sample in read.items():
         assert (sample.images == splits[name].images).all() and (sample.labels == splits[name].labels).all()
+    positions = read["test"].positions
+    assert read["validation"].positions is None and positions is not None and positions.tolist() == [0, 2, 3, 7, 9]
+
+
+def test_probabilities_take_two_bytes_each(tmp_path: Path) -> None:
+    path = StudyFolder(tmp_path).confidences("vit-000")
+    contents.write_confidences(path, np.array([0.25, 1.0, 0.3331]))
+    written = contents.read_predictions(path)
+    assert written is not None and written.dtype == np.float16 and written == pytest.approx([0.25, 1, 0.333], abs=1e-3)
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PK\x03\x04 cut off"])

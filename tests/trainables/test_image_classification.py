@@ -173,7 +173,7 @@ def test_out_of_memory_in_the_evaluation_halves_its_batch(data: Data, monkeypatc
         return real(images)
 
     monkeypatch.setattr(training, "logits", limited)
-    accuracy, loss, predictions = training.evaluate(data.validation)
+    accuracy, loss, predictions, _ = training.evaluate(data.validation)
     assert accuracy == whole[0] and math.isclose(loss, whole[1], rel_tol=1e-5) and (predictions == whole[2]).all()
 
 

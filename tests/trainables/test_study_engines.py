@@ -65,7 +65,7 @@ def test_a_trained_network_is_tested_in_each_engine_and_a_failing_one_says_why(
     eager = loop.test(test, folder, "t")
     rows = evaluate_engines(loop, test, folder, "t", ["onnxruntime", "openvino_int8"])
     assert rows["torch"] == {"dtype": "float32"}
-    validated, _, _ = loop.evaluate(loop.data.validation)
+    validated, _, _, _ = loop.evaluate(loop.data.validation)
     assert rows["onnxruntime"] == {
         "dtype": "float32", "val_accuracy": validated, "test_accuracy": eager["test_accuracy"], "equal_classes": 1.0,
     }  # fmt: skip

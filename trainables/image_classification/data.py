@@ -113,7 +113,7 @@ def sample(images: Images, max_mb: float = MAX_SAMPLE_MB, max_images: int | None
     fitting = max(1, int(max_mb * 1e6 / images.images[0].nbytes))
     fitting = min(fitting, max_images or fitting)
     chosen = np.sort(subset(images.labels, min(fitting, len(images)), seed=0))
-    return contents.Sample(images.images[chosen], images.labels[chosen])
+    return contents.Sample(images.images[chosen], images.labels[chosen], chosen)
 
 
 def _take(images: Images, indices: np.ndarray) -> Images:

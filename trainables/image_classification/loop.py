@@ -112,7 +112,7 @@ class Loop:
         train_seconds = time.perf_counter() - start
         check_finite(train_loss, "training", self.epoch + 1)
         start = time.perf_counter()
-        accuracy, loss, _ = self.evaluate(self.data.validation)
+        accuracy, loss, _, _ = self.evaluate(self.data.validation)
         check_finite(loss, "validation", self.epoch + 1)
         self.epoch += 1
         row: Figures = {
@@ -205,8 +205,8 @@ class Loop:
         with torch.no_grad(), self._autocast():
             yield
 
-    def evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
-        """(accuracy, mean cross-entropy, predicted class of each image (N,)).
+    def evaluate(self, images: Images) -> tuple[float, float, np.ndarray, np.ndarray]:
+        """(accuracy, mean cross-entropy, predicted class of each image (N,), the probability that it is given (N,)).
 
         Running out of memory halves the batch, for this and all later evaluations, and starts over.
         """
@@ -220,16 +220,17 @@ class Loop:
             self.eval_batch //= 2
             torch.cuda.empty_cache()
 
-    def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray]:
+    def _evaluate(self, images: Images) -> tuple[float, float, np.ndarray, np.ndarray]:
         loss = torch.zeros((), device=self.device)
-        predicted = []
+        predicted, probabilities = [], []
         for pixels, labels in self._evaluation_batches(images):
             logits = self.logits(pixels)
             loss += F.cross_entropy(logits, labels, reduction="sum")
             predicted.append(logits.argmax(1))
-        predictions = torch.cat(predicted).cpu().numpy()
+            probabilities.append(logits.float().softmax(1).amax(1))
+        predictions, confidences = (torch.cat(parts).cpu().numpy() for parts in (predicted, probabilities))
         count = len(images.labels)
-        return float((predictions == images.labels).sum()) / count, loss.item() / count, predictions
+        return float((predictions == images.labels).sum()) / count, loss.item() / count, predictions, confidences
 
     def _evaluation_batches(self, images: Images) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(images.labels), self.eval_batch):
@@ -239,9 +240,11 @@ class Loop:
             yield pixels, torch.from_numpy(np.array(images.labels[batch])).to(self.device, non_blocking=True)
 
     def test(self, test: Images, folder: StudyFolder, trial: str) -> Figures:
-        """Evaluate the trained model on the test split: its figures. Writes the trial's predictions into the folder."""
-        accuracy, loss, predictions = self.evaluate(test)
+        """Evaluate the trained model on the test split: its figures. Writes the trial's predictions, and how sure it is of
+        each, into the folder."""
+        accuracy, loss, predictions, confidences = self.evaluate(test)
         contents.write_predictions(folder.predictions(trial), predictions)
+        contents.write_confidences(folder.confidences(trial), confidences)
         balanced = balanced_accuracy(predictions, test.labels)
         return {
             "test_accuracy": accuracy, "test_balanced_accuracy": balanced, "test_loss": loss, "test_images": len(test),

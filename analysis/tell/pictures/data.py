@@ -5,17 +5,29 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.read.study_folder import Study
+from analysis.tell.pictures.calibration import Calibration, calibration
 from analysis.tell.pictures.curves import LearningCurves, learning_curves
 from analysis.tell.pictures.importance import SettingImportance, setting_importance
 from analysis.tell.pictures.merging import TokenMerging, token_merging
+from analysis.tell.pictures.settings import SettingLines, setting_lines
 from analysis.tell.pictures.sizes import DataScaling, data_scaling
 from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, accuracy_vs_speed
 from analysis.tell.pictures.tuning import ExpectedBest, expected_best
 from analysis.weigh import importance, scaling
+from analysis.weigh.calibration import calibration as weigh_calibration
 from analysis.weigh.comparison import intervals
 from analysis.weigh.expected_best import expected_best_curves
 
-StudyPicture = AccuracyVsSpeed | ExpectedBest | LearningCurves | DataScaling | TokenMerging | SettingImportance
+StudyPicture = (
+    AccuracyVsSpeed
+    | ExpectedBest
+    | LearningCurves
+    | DataScaling
+    | TokenMerging
+    | SettingLines
+    | SettingImportance
+    | Calibration
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,7 @@ class Findings:
     merging_curve: pd.DataFrame
     importance: pd.DataFrame
     importance_remarks: list[str]
+    calibration: pd.DataFrame
 
 
 def weigh(study: Study) -> Findings:
@@ -39,6 +52,7 @@ def weigh(study: Study) -> Findings:
         scaling.size_scaling(study),
         scaling.merging_curve(study),
         *importance.importance(study),
+        weigh_calibration(study),
     )
 
 
@@ -53,6 +67,10 @@ def pictures(study: Study, findings: Findings) -> list[StudyPicture]:
         drawn.append(data_scaling(study, findings.size_scaling))
     if len(findings.merging_curve):
         drawn.append(token_merging(study, findings.merging_curve))
+    if lines := setting_lines(study):
+        drawn.append(lines)
     if len(findings.importance):
         drawn.append(setting_importance(study, findings.importance))
+    if len(findings.calibration):
+        drawn.append(calibration(study, findings.calibration))
     return drawn

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from analysis.tell.pictures.calibration import Calibration
 from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import StudyPicture
 from analysis.tell.pictures.importance import SettingImportance
 from analysis.tell.pictures.merging import TokenMerging
+from analysis.tell.pictures.settings import SettingLines
 from analysis.tell.pictures.sizes import DataScaling, SizeCurve
 from analysis.tell.pictures.style import Axis, Style
 from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, Marks
@@ -81,13 +83,21 @@ def figure(picture: StudyPicture) -> "Figure":
             _data_scaling(result, picture)
         case TokenMerging():
             _token_merging(result, picture)
+        case SettingLines():
+            _setting_lines(result, picture)
         case SettingImportance():
             _setting_importance(result, picture)
+        case Calibration():
+            _calibration(result, picture)
     for line in picture.baselines:
         if line.is_drawn:
             result.add_hline(line.value, line={"color": "#888888", "dash": "dash", "width": 1}, name=line.label)
     result.update_xaxes(_axis(picture.x))
     result.update_layout(yaxis=_axis(picture.y))
+    if isinstance(picture, SettingLines):
+        names = [escape(axis).replace("\n", "<br>") for axis in picture.axes]
+        result.update_xaxes(tickvals=list(range(len(names))), ticktext=names)
+        result.update_yaxes(tickvals=[0, 1], ticktext=["lowest", "highest"])
     result.layout.template = None  # Plotly's theme would be repeated in each figure and fight the page's colours
     return result
 
@@ -198,7 +208,14 @@ def _token_merging(result: "Figure", picture: TokenMerging) -> None:
             line={"color": colour, "dash": "dash", "width": 1.5}, marker={"symbol": f"{symbol}-open", "size": 9},
             hovertemplate="ratio %{x:.2f}: %{y:.2f} times as fast<extra></extra>",
         )  # fmt: skip
-    right = {"overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto"}
+    right = {
+        "overlaying": "y",
+        "side": "right",
+        "showgrid": False,
+        "tickmode": "sync",
+        "tickformat": ".3~g",
+        "rangemode": "tozero",
+    }
     result.update_layout(yaxis2={**_axis(picture.right), **right})
 
 
@@ -211,6 +228,36 @@ def _setting_importance(result: "Figure", picture: SettingImportance) -> None:
         )  # fmt: skip
     result.update_layout(barmode="overlay")
     result.update_yaxes(autorange="reversed")
+
+
+def _setting_lines(result: "Figure", picture: SettingLines) -> None:
+    """All lines of a model make one trace with gaps, since one per trial would be slow."""
+    for model in dict.fromkeys(line.model for line in picture.lines):
+        lines = [line for line in picture.lines if line.model == model]
+        style = lines[0].style
+        result.add_scatter(
+            **_group(model), mode="lines+markers", opacity=0.6, connectgaps=False,
+            x=[x for line in lines for x in (*line.points["position"].tolist(), None)],
+            y=[y for line in lines for y in (*line.points["height"].tolist(), None)],
+            text=[escape(f"{line.trial}: {text}") for line in lines for text in (*line.points["text"], "")],
+            line={"width": 1.5, "color": style.colour}, marker=_marker(style, 6), hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+
+
+def _calibration(result: "Figure", picture: Calibration) -> None:
+    result.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": "#888888", "dash": "dash", "width": 1}, hoverinfo="skip"
+    )
+    for curve in picture.curves:
+        points = curve.points
+        bars = {"type": "data", "symmetric": False, "thickness": 1, "width": 3}
+        bars |= {"array": points["high"] - points["accuracy"], "arrayminus": points["accuracy"] - points["low"]}
+        result.add_scatter(
+            **_group(curve.model), mode="lines+markers", x=points["probability"], y=points["accuracy"], error_y=bars,
+            line={"color": curve.style.colour}, marker=_marker(curve.style, 8), customdata=points[["answers"]].to_numpy(),
+            hovertemplate=f"{escape(curve.model)}<br>%{{customdata[0]:,}} answers with {_value('x', picture.x)}: "
+            f"{_value('y', picture.y)} right<extra></extra>",
+        )  # fmt: skip
 
 
 def _group(model: str) -> dict[str, str]:

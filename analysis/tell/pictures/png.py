@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.read.study_folder import Study
+from analysis.tell.pictures.calibration import Calibration
 from analysis.tell.pictures.curves import LearningCurves
 from analysis.tell.pictures.data import StudyPicture, pictures, weigh
 from analysis.tell.pictures.importance import SettingImportance
 from analysis.tell.pictures.merging import TokenMerging
+from analysis.tell.pictures.settings import SettingLines
 from analysis.tell.pictures.sizes import DataScaling
 from analysis.tell.pictures.style import Axis, Style
 from analysis.tell.pictures.tradeoff import NOTHING_MEASURED, AccuracyVsSpeed
@@ -59,8 +61,12 @@ def draw(picture: StudyPicture, axes: "Axes") -> None:
             _data_scaling(axes, picture)
         case TokenMerging():
             _token_merging(axes, picture)
+        case SettingLines():
+            _setting_lines(axes, picture)
         case SettingImportance():
             _setting_importance(axes, picture)
+        case Calibration():
+            _calibration(axes, picture)
     for line in picture.baselines:
         if line.is_drawn and axes.axison:
             axes.axhline(line.value, **BASELINE_STYLE)
@@ -161,6 +167,13 @@ def _token_merging(axes: "Axes", picture: TokenMerging) -> None:
             marker=marker if curve.are_speeds_marked else "",
         )  # fmt: skip
     _label(right.yaxis, picture.right)
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    axes.set_ylim(low, high)
+    bottom, top = 0.0, right.get_ylim()[1]
+    shown = [bottom + (top - bottom) * (tick - low) / (high - low) for tick in ticks]
+    right.set_ylim(bottom, top)
+    right.set_yticks(shown, [f"{tick:.3g}" for tick in shown])
     _legend_of_models(axes, {curve.model: curve.style for curve in picture.curves}, "")
     # Below the axes: inside, the legend would avoid only the marks of the left axis.
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=6, frameon=False, fontsize=9)
@@ -173,6 +186,27 @@ def _setting_importance(axes: "Axes", picture: SettingImportance) -> None:
         )
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
+
+
+def _setting_lines(axes: "Axes", picture: SettingLines) -> None:
+    for line in picture.lines:
+        axes.plot(
+            line.points["position"], line.points["height"], color=line.style.colour, marker=line.style.marker,
+            markersize=4, linewidth=1, alpha=0.6,
+        )  # fmt: skip
+    axes.set_xticks(range(len(picture.axes)), picture.axes)
+    axes.set_yticks([0, 1], ["lowest", "highest"])
+    _legend_of_models(axes, {line.model: line.style for line in picture.lines}, "-")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=6, frameon=False, fontsize=9)
+
+
+def _calibration(axes: "Axes", picture: Calibration) -> None:
+    axes.plot([0, 1], [0, 1], **BASELINE_STYLE)
+    for curve in picture.curves:
+        points, (colour, _, marker) = curve.points, curve.style
+        bars = [points["accuracy"] - points["low"], points["high"] - points["accuracy"]]
+        axes.errorbar(points["probability"], points["accuracy"], yerr=bars, color=colour, marker=marker, capsize=3)
+    _legend_of_models(axes, {curve.model: curve.style for curve in picture.curves}, "-")
 
 
 def _legend_of_models(axes: "Axes", by_model: dict[str, Style], line: str) -> None:

@@ -29,7 +29,7 @@ from analysis.tell.pictures.style import (
     quality_axis,
     styles,
 )
-from analysis.tell.wording import choice_name, setting
+from analysis.tell.wording import choice_name, digits, setting
 from record import figures
 from record.pareto import pareto_mask
 from record.tasks import Terms
@@ -185,7 +185,7 @@ def _lines(
         quality += f" ({words.show(row['low'])} to {words.show(row['high'])}), {seeds}"
     settings = [setting(name, row[name]) for name in named if not pd.isna(row[name])]
     known = [m for m in measures if m.column in row and not pd.isna(row[m.column])]
-    return [name, quality, *settings, *(f"{m.label}: {row[m.column]:,.4g}" for m in known)]
+    return [name, quality, *settings, *(f"{m.label}: {digits(row[m.column])}" for m in known)]
 
 
 def _front(points: list[pd.DataFrame], measure: Measure) -> pd.DataFrame:
