@@ -9,6 +9,7 @@ python -m analysis best results/digits_compare --under latency_ms_p99=5 --under 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,12 +58,11 @@ app = typer.Typer()
 @app.command()
 def table(folders: Folders, format: FormatOption = Format.TEXT) -> None:
     """One row per model: its best candidate, settings, speed, cost."""
-    from analysis.read.study_folder import load
     from analysis.tell.summary import print_summary
     from analysis.tell.tables import print_frame
     from analysis.weigh.summary import summary
 
-    study = load(*folders)
+    study = _comparable(folders)
     if format is Format.TEXT:
         print_summary(study)
     else:
@@ -85,11 +85,10 @@ def pareto(
     Whether more or less of a figure is better is known; COLUMN:max or COLUMN:min says it for any other column.
     """
     from analysis.read.candidates import speed
-    from analysis.read.study_folder import load
     from analysis.tell.tables import print_frame
     from record.pareto import pareto_mask
 
-    study = load(*folders)
+    study = _comparable(folders)
     rows, accuracy = _rows(study, phase)
     names = [x or speed(study), y or accuracy, *([z] if z else [])]
     columns, maximise = zip(*(_column_and_direction(rows, name) for name in names), strict=True)
@@ -122,11 +121,10 @@ def best(
     Chosen by validation accuracy, so that the test split, shown beside it, stays unused.
     """
     from analysis.read.candidates import speed, terms
-    from analysis.read.study_folder import load
     from analysis.tell.answer import not_learnt
     from analysis.tell.tables import print_frame
 
-    study = load(*folders)
+    study = _comparable(folders)
     rows, shown_accuracy = _rows(study, phase)
     speed_column, more_x = _column_and_direction(rows, x or speed(study))
     accuracy, more_y = _column_and_direction(rows, y or terms(study).validation)
@@ -143,6 +141,17 @@ def best(
     print_notes(f"no candidate for: {need}" for need in unanswered)
     if len(unanswered) == len(needs):
         raise typer.Exit(1)
+
+
+def _comparable(folders: list[Path]) -> Study:
+    """The studies as one. Raises `StudyError` where they have different data."""
+    from analysis.read.same_data import check_same_data, hardware_notes
+    from analysis.read.study_folder import load
+
+    study = load(*folders)
+    check_same_data(study)
+    print_notes(hardware_notes(study))
+    return study
 
 
 def _within(study: Study, rows: pd.DataFrame, under: list[str] | None) -> tuple[pd.DataFrame, list[str]]:

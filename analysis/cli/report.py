@@ -1,6 +1,7 @@
 """The verbs that weigh up a study: report, figures, compare, importance.
 
 python -m analysis report results/digits_compare
+python -m analysis report results/a results/b --to both.html
 python -m analysis compare results/digits_compare --format markdown
 """
 
@@ -19,14 +20,19 @@ app = typer.Typer()
 
 @app.command()
 def report(
-    folder: Folder,
-    to: Annotated[Path | None, typer.Option("--to", help="The file to write [default: STUDY_DIR/report.html].")] = None,
+    folders: Folders,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", help="The file to write [default: STUDY_DIR/report.html, of several studies NAME+NAME.html]."
+        ),
+    ] = None,
 ) -> None:
-    """Write the study, finished or still running, as one HTML page that opens from disk."""
+    """Write the study, finished or still running, or several of the same data, as one HTML page that opens from disk."""
     from analysis.tell.report import write_report
 
-    with writing("the report", to or folder):
-        print(write_report(folder, to))
+    with writing("the report", to or folders[0]):
+        print(write_report(*folders, path=to))
 
 
 @app.command()

@@ -50,6 +50,8 @@ def _rivals(top: dict[Any, Any], pairs: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[pairs["p_holm"].notna()]
     if "study" in pairs:
         pairs = pairs[pairs["study"] == top["study"]]
+        own_names = {name: pairs["study"] + "/" + pairs[name] for name in ("first", "second")}
+        pairs, top = pairs.assign(**own_names), top | {"trial": f"{top['study']}/{top['trial']}"}
     own = pairs[pairs["first"] == top["trial"]]
     if len(own):
         return own
@@ -72,9 +74,11 @@ def _use(study: Study, rows: pd.DataFrame, top: dict[Any, Any], accuracy: str, r
         text += f", but new {words.examples} showed {shortened(better, MAX_NAMES)} to be more accurate"
     elif similar:
         text += f"; whether it is more accurate than {shortened(similar, MAX_NAMES)} is not decided"
-    elif accuracy == words.tested and rivals.empty and len(rows) > 1:
+    elif accuracy == words.tested and rivals.empty and len(rows) > 1 and "study" not in rows:
         text += "; whether it is more accurate than the others was not tested"
-    return f"{text}{_faster(study, rows, top, accuracy)}.".strip()
+    if "study" in rows and rows["study"].nunique() > 1:
+        text += "; candidates of different studies were not tested against each other"
+    return f"{text}{_faster(study, rows, top, accuracy)}."
 
 
 def _missed(study: Study, rows: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ import yaml
 
 from analysis.read.conditions import learnt, trials_by_state
 from analysis.read.data_facts import data_lines, data_summaries
+from analysis.read.same_data import check_same_data, hardware_notes
 from analysis.read.study_folder import Study, load
 from analysis.tell import answer, remarks, report_tables
 from analysis.tell.gallery import galleries
@@ -49,18 +50,22 @@ _PARTS = (
 _ALWAYS = {"answer", "picture", "trials", "speed", "environment"}
 
 
-def write_report(folder: Path, path: Path | None = None) -> Path:
-    """Write the report of the study in `folder`, finished or not, to `path` (folder/report.html) in one step.
+def write_report(*folders: Path, path: Path | None = None) -> Path:
+    """Write the report of one study, finished or not, to `path` (folder/report.html) in one step; of several of the same data,
+    to `path` (NAME+NAME.html in the current folder).
 
-    Raises `StudyError` where the folder is not a study or its tables cannot be read.
+    Raises `StudyError` where a folder is not a study, its tables cannot be read, or the studies have different data.
     """
-    path = path or StudyFolder(folder).report
-    write_text(path, render(load(folder)))
+    study = load(*folders)
+    together = Path("+".join(study.names).replace("/", "-") + ".html")
+    path = path or (StudyFolder(folders[0]).report if len(folders) == 1 else together)
+    write_text(path, render(study))
     return path
 
 
 def render(study: Study) -> str:
-    """The page's HTML."""
+    """The page's HTML. Raises `StudyError` where merged studies have different data."""
+    check_same_data(study)
     from jinja2 import Environment, FileSystemLoader
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -81,7 +86,7 @@ def _context(study: Study) -> dict[str, Any]:
         "use": found.use,
         "sureness": found.parts,
         "data": [*data_summaries(study), *(f"{line}." for line in data_lines(study))],
-        "warnings": [*answer.status(study), *remarks.unsteady_timings(study), *study.notes],
+        "warnings": [*answer.status(study), *hardware_notes(study), *remarks.unsteady_timings(study), *study.notes],
         "answers": answer.answers(study, findings.intervals, pairs),
         "learnt": [f"{line}." for line in learnt(study)],
         "not_learnt": [line for line in answer.not_learnt(study) if line != found.use],
