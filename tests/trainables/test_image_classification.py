@@ -16,6 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.layers.precision import has_bfloat16
+from record.contents import read_predictions
 from record.folder import StudyFolder
 from trainables import device as hardware
 from trainables.data import DataError
@@ -277,7 +278,10 @@ def test_the_test_split_is_described_by_both_accuracies(data: Data, tmp_path: Pa
     lopsided = Images(data.validation.images[:5], np.array([0, 1, 2, 3, 0], dtype=np.int64))
     training = loop(data)
     row = training.test(lopsided, StudyFolder(tmp_path), "t")
-    predicted = training.evaluate(lopsided)[2]
+    predicted, probabilities = training.evaluate(lopsided)[2:]
+    kept = read_predictions(StudyFolder(tmp_path).confidences("t"))
+    assert kept is not None and kept == pytest.approx(probabilities, abs=1e-3)
+    assert (probabilities > 1 / len(data.classes)).all() and (probabilities <= 1).all()
     assert row["test_balanced_accuracy"] == balanced_accuracy(predicted, lopsided.labels)
     assert row["test_accuracy"] == (predicted == lopsided.labels).mean()
 
