@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import signal
 import socket
@@ -10,22 +11,47 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-import optuna
 import psutil
 
 from record.errors import UserError
+from record.mirror import Mirror
 
-KEY = "lease"  # user attribute of the Optuna study of the isolated timings
+KEY = "lease"  # user attribute of the Optuna study of the isolated timings, or the name of a file
 VALID_SECONDS, RENEW_SECONDS = 60.0, 10.0
 SETTLE_SECONDS = 1.0  # two drivers that take it at once: the later writer has it
+
+
+class Record(Protocol):
+    """Where it is written: an Optuna study, or a study's copy at a URL."""
+
+    @property
+    def study_name(self) -> str: ...
+    @property
+    def user_attrs(self) -> dict[str, Any]: ...
+
+    def set_user_attr(self, key: str, value: Any) -> None: ...
+
+
+class Copy:
+    """A study's copy as such a record."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.mirror, self.study_name = mirror, mirror.url
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        return {KEY: json.loads(self.mirror.read(f".{KEY}") or b"{}")}
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        self.mirror.write(f".{key}", json.dumps(value).encode())
 
 
 class Lease:
     """Held from its creation until `release`; a dead driver's runs out."""
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: Record) -> None:
         """Raises UserError where another driver holds it."""
         self.study, self.nonce = study, uuid.uuid4().hex
         self._released = threading.Event()
