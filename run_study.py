@@ -21,6 +21,7 @@ from analysis.tell.formats import Format
 from record import yaml_text
 from record.errors import UserError, unusable_path
 from record.folder import COMPLETE, StudyFolder
+from record.mirror import Mirror, inside, is_url
 from study.space.overrides import Overrides
 from study.space.plain import name_message
 from study.space.reading import check_new, read_space, resolve, space_names
@@ -29,6 +30,7 @@ from study.space.schema import StudySpec
 if TYPE_CHECKING:
     from rich.console import Console
 
+RESULTS = Path("results")  # where studies lie, also those whose copies are kept at a URL
 INTERRUPTED = 130  # exit status, as shells have it for Ctrl-C
 HOURS = (1.0, 3.0, 10.0)  # that a plan looks at
 CHANCE = 0.05  # a cell with smaller chances to be best or on the front cannot win
@@ -45,7 +47,7 @@ def main(
         bool, typer.Option("--profile", help="With --dry-run: time the models first, and plan.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Study name; the space's name if left out.")] = None,
-    results: Annotated[Path, typer.Option(help="Folder that holds the study folders.")] = Path("results"),
+    results: Annotated[str, typer.Option(metavar="DIR|URL", help="Folder or URL that holds the studies.")] = "results",
     data: Annotated[str | None, typer.Option(metavar="NAME|DIR", help="Replace the data set.")] = None,
     data_dir: Annotated[Path, typer.Option(help="Folder that holds the data sets.")] = Path("data"),
     weights: Annotated[str | None, typer.Option(metavar="none|timm|FILE", help="Replace pretrained weights.")] = None,
@@ -75,12 +77,22 @@ def main(
     )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
-    folder = _folder(space, name, results)
+    mirror, folder = None, _folder(space, name, RESULTS if is_url(results) else Path(results))
+    if is_url(results):
+        mirror = Mirror(inside(results, folder.name))
+        mirror.check()
+        mirror.meet(StudyFolder(folder))
     storage = storage_of(StudyFolder(folder), storage)
     spec, raw_space, fresh = _spec(space, folder, overrides, resume, storage, data_dir)
     _check(spec, _where(space, folder))
     learnt = learn(spec, folder, _where(space, folder)) if fresh and spec.learn_from else None
-    options = {"address": address, "storage": storage, "fresh": fresh, "needs_gpu": bool(gpus_per_trial)}
+    options = {
+        "address": address,
+        "storage": storage,
+        "mirror": mirror,
+        "fresh": fresh,
+        "needs_gpu": bool(gpus_per_trial),
+    }
     if dry_run:
         _dry_run(spec, folder, data_dir, options, profile)
         if learnt is not None:
@@ -165,6 +177,9 @@ def _run(
     console, run = Console(), Options(StudyFolder(folder), data_dir, space=space, **options)
     finished = run_study(spec, run, console)
     concluded = _conclude(folder, console)
+    if run.mirror is not None:
+        run.mirror.update(run.folder)
+        console.print(f"Copy: {run.mirror.url}", highlight=False, markup=False, soft_wrap=True)
     if mlflow is not None:
         from analysis.trackers.mlflow_log import log_study
 
@@ -190,7 +205,9 @@ def _dry_run(spec: StudySpec, folder: Path, data_dir: Path, options: dict[str, A
     if profile:
         text = io.StringIO()
         with redirect_stdout(text):
-            print_plan(spec, data_dir, options | {"storage": None, "fresh": False}, HOURS, CHANCE, Format.TEXT)
+            print_plan(
+                spec, data_dir, options | {"storage": None, "mirror": None, "fresh": False}, HOURS, CHANCE, Format.TEXT
+            )
         print("".join(f"# {line.rstrip()}\n" for line in text.getvalue().splitlines()), end="")
 
 

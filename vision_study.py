@@ -16,6 +16,8 @@ from analysis.cli.arguments import FormatOption
 from analysis.cli.main import app as verbs
 from analysis.tell.formats import Format
 from record.errors import UserError
+from record.folder import StudyFolder
+from record.mirror import Mirror
 from study.space.overrides import Overrides
 
 app = typer.Typer(
@@ -69,6 +71,20 @@ def plan(
     study = analysis.load(str(folder))
     print_notes(study.notes)
     print_plan(study, times, chance, format)
+
+
+@app.command()
+def fetch(
+    url: Annotated[str, typer.Argument(metavar="URL", help="A study's copy, as --results URL keeps it: URL/NAME.")],
+    to: Annotated[Path | None, typer.Option(help="The study folder to make; results/NAME if left out.")] = None,
+) -> None:
+    """Bring a study that is kept at a URL here, or what is new of it: then every other verb works on the folder."""
+    mirror = Mirror(url)
+    folder = StudyFolder(to or run_study.RESULTS / mirror.name)
+    mirror.meet(folder)
+    if not folder.is_study():
+        raise UserError(f"{url}: no study is kept there; name URL/NAME")
+    print(folder.path)
 
 
 app.add_typer(verbs)

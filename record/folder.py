@@ -89,6 +89,11 @@ class StudyFolder:
         """A confirmed trial's translations of the test split, one per line."""
         return self.path / "translations" / f"{trial}.txt"
 
+    def answers(self, trial: str) -> list[Path]:
+        """The files that exist of what a confirmed trial answered on the test split."""
+        paths = [self.predictions(trial), *self.labels.parent.glob(f"{trial}.*.npy"), self.translations(trial)]
+        return [path for path in paths if path.exists()]
+
     @property
     def samples(self) -> Path:
         """Validation and test images to look at a model with."""

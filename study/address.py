@@ -54,11 +54,13 @@ def _with_password(url: str) -> str:
     return whole if whole and masked(whole) == url else url
 
 
-def resume_command(folder: StudyFolder, data_dir: Path, address: str | None, storage: str | None) -> str:
-    """What continues the study when it is pasted into the shell that started it."""
+def resume_command(
+    folder: StudyFolder, data_dir: Path, address: str | None, storage: str | None, url: str | None = None
+) -> str:
+    """What continues the study when it is pasted into the shell that started it. url: that holds copies of the studies."""
     options = ["--name", folder.name]
-    if (results := folder.path.parent) != Path("results"):
-        options += ["--results", str(results)]
+    if (results := url or str(folder.path.parent)) != "results":
+        options += ["--results", results]
     if data_dir != Path("data"):
         options += ["--data-dir", str(data_dir)]
     if address is not None:

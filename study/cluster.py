@@ -6,10 +6,14 @@ import contextlib
 import logging
 import math
 import os
+import shutil
 import socket
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import ray
 import torch
@@ -22,6 +26,7 @@ from study.space.schema import ModelEntry, StudySpec
 
 SOCKET_PATH = 107  # bytes of a socket's path on Linux
 PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
+ROOMS = ("record", "models", "trainables", "study")  # what workers import
 
 
 def connect(address: str | None, console: Console, show_logs: bool = False) -> None:
@@ -33,6 +38,8 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Trials choose their device by the GPUs that they requested.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Started by `ray job submit`, this process has a runtime environment already.
+    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     bypass_proxy()
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     init = partial(ray.init, log_to_driver=show_logs, logging_level=logging.ERROR)
@@ -46,17 +53,33 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
                 cpus = processors.usable()
                 context = init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")
             else:
-                context = init(address=address)
+                with shipped() as environment:
+                    context = init(address=address, runtime_env=environment)
     except Exception as error:  # Ray raises bare ones
         raise UserError(_no_ray(address, error)) from error
     if url := context.dashboard_url:
         console.print(f"Ray dashboard: http://{url}", highlight=False)
 
 
+@contextlib.contextmanager
+def shipped() -> Iterator[dict[str, Any]]:
+    """The runtime environment of a study on a cluster: its nodes run this code, whatever they have at its path.
+
+    It holds the source alone, whether the project is a checkout or installed.
+    """
+    with TemporaryDirectory(prefix="code-") as folder:
+        for room in ROOMS:
+            shutil.copytree(PROJECT / room, Path(folder, room), ignore=shutil.ignore_patterns("__pycache__"))
+        # Trials choose their device by the GPUs that they requested, there too.
+        yield {"working_dir": folder, "env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
+
+
 def _no_ray(address: str | None, error: Exception) -> str:
     reason = one_line(error)
     if address is None:
         return f"Ray did not start on this machine ({reason}); start the study again when the machine is less busy"
+    if "mismatch" in reason:  # of the versions of Ray or Python
+        return f"--address {address}: {reason}"
     return (
         f"--address {address}: no Ray cluster answers there ({reason}); set RAY_AUTH_MODE=token if it requires one, or "
         "leave the option out to start Ray here"
@@ -109,6 +132,13 @@ def _check_reachable(address: str) -> None:
         ) from error
 
 
+def nodes_for(spec: StudySpec) -> dict[str, dict[str, Any]]:
+    """Node id -> what Ray says of the node, of those that a trial of the study fits on."""
+    living = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+    entries = spec.models.values()
+    return {name: node for name, node in living.items() if any(fit(entry, node["Resources"]) for entry in entries)}
+
+
 def nodes() -> list[dict[str, float]]:
     """The resources of each living node; while Ray does not run, what it would get on this machine."""
     if not ray.is_initialized():
@@ -133,7 +163,7 @@ def check(spec: StudySpec) -> None:
     """Raise UserError if a model's trials fit on no node: Ray would wait for such a node for ever."""
     largest = {kind: max((node.get(kind, 0) for node in nodes()), default=0) for kind in ("CPU", "GPU")}
     for name, entry in spec.models.items():
-        if not any(_fit(entry, node) for node in nodes()):
+        if not any(fit(entry, node) for node in nodes()):
             raise UserError(
                 f"models.{name}.resources: needs {entry.resources.cpus:g} CPUs and {entry.resources.gpus:g} GPUs per trial, "
                 f"but the largest node has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs; lower them with "
@@ -143,7 +173,7 @@ def check(spec: StudySpec) -> None:
 
 def slots(spec: StudySpec) -> int:
     """How many trials the cluster can run at once (of the model that needs the least)."""
-    return max(sum(_fit(entry, node) for node in nodes()) for entry in spec.models.values())
+    return max(sum(fit(entry, node) for node in nodes()) for entry in spec.models.values())
 
 
 def parallelism(spec: StudySpec) -> Parallelism:
@@ -159,7 +189,8 @@ def parallelism(spec: StudySpec) -> Parallelism:
     return Parallelism(float(slots(spec)), cpus / max(node.get("CPU", 0) for node in nodes()))
 
 
-def _fit(entry: ModelEntry, node: dict[str, float]) -> int:
+def fit(entry: ModelEntry, node: dict[str, float]) -> int:
+    """How many of the entry's trials the node's resources are enough for."""
     needs = {"CPU": entry.resources.cpus, "GPU": entry.resources.gpus}
     # Rounded because Ray counts in units of 1e-4, and 1 / 0.1 must be 10.
     return min(math.floor(round(node.get(kind, 0) / need, 4)) for kind, need in needs.items() if need > 0)

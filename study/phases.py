@@ -148,7 +148,8 @@ def _has_timing(ledger: Ledger, model: str, point: dict[str, Scalar]) -> bool:
 
 def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
     session = run.session
-    rows = time_alone(run.spec, model, point, session.task.shape(session.data))
+    say = partial(run.console.print, highlight=False, markup=False, soft_wrap=True)
+    rows = time_alone(run.spec, model, point, session.task.shape(session.data), run.reservations, say)
     settings = {name: value for name, value in run.spec.models[model].settings.items() if name != "lr"} | point
     run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, rows.pop(EAGER), rows))
     at = f" ({', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""

@@ -5,28 +5,35 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 import models
 from record import contents
-from record.errors import UserError
+from record.errors import UserError, one_line
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder, missing_folders, remove_empty
-from study import cluster, environment, ray_death, recorded, steps, tables
+from record.mirror import Mirror, MirrorError
+from study import cluster, environment, nodes, ray_death, recorded, steps, tables
 from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
+from study.lease import Copy, Lease
 from study.ledger import Ledger, lock
 from study.lessons import learn
+from study.reservation import Reservations
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from study.storage import check_storage
 from trainables import task as tasks
+from trainables.examination import Weights
+from trainables.place import Keeper
 from trainables.tune_adapter import DataRefs
 
 TABLES_EVERY_SECONDS = 2.0
@@ -40,6 +47,7 @@ class Options:
     data_dir: Path
     address: str | None = None
     storage: str | None = None
+    mirror: Mirror | None = None  # where a copy of the folder is kept
     space: Mapping[str, object] = field(default_factory=dict)  # as it was read, before the command line's changes
     fresh: bool = False  # what the folder has is left of a study that never began
     needs_gpu: bool = False  # the command line requires a GPU: without one the study must not start
@@ -47,7 +55,8 @@ class Options:
 
     @property
     def resume_command(self) -> str:
-        return resume_command(self.folder, self.data_dir, self.address, self.storage)
+        url = None if self.mirror is None else self.mirror.results
+        return resume_command(self.folder, self.data_dir, self.address, self.storage, url)
 
 
 class Session:
@@ -59,6 +68,7 @@ class Session:
         self.started = time.monotonic()
         self.interruption = Interruption()
         self.weights: list[str] = []  # what was read as pretrained weights
+        self.pretrained: list[Weights] = []  # which each node of a cluster needs
         self.task = tasks.named(spec.task)
         self.data, self.test, source = self.task.load_data(
             spec.data.name, options.data_dir, spec.data_options(), image_sizes(spec), spec.seed
@@ -85,8 +95,10 @@ class Session:
             self.task.check_train_size(self.data, None if size is None else int(size))
         first = {name: entry.values(name)[0] for name in entry.names()}
         _, model_options = split_settings(self.spec, first)
-        models.fetch_weights(entry.model, entry.weights, **self.task.model_options(self.data), **model_options)
+        whole = self.task.model_options(self.data) | model_options
+        models.fetch_weights(entry.model, entry.weights, **whole)
         if entry.weights != "none":
+            self.pretrained.append(Weights(entry.model, entry.weights, whole))
             read = models.describe_weights(entry.model, entry.weights, **model_options)
             self.weights += [read] if read not in self.weights else []
 
@@ -94,20 +106,35 @@ class Session:
 class Run:
     """An opened session. Its spec is the ledger's: the study as it fits the cluster."""
 
-    def __init__(self, session: Session, ledger: Ledger, refs: DataRefs) -> None:
-        self.session, self.ledger, self.refs = session, ledger, refs
+    def __init__(self, session: Session, ledger: Ledger) -> None:
+        self.session, self.ledger, self.name = session, ledger, uuid.uuid4().hex[:12]
+        self.refs = DataRefs(ray.put(session.data), ray.put(session.test))
+        self.reservations: Reservations | None = None  # of a cluster
         self.spec, self.facts, self.console = ledger.spec, session.facts, session.console
         earlier = contents.read_environment(ledger.folder)
         self.durations: dict[str, float] = earlier.get("duration_seconds") or {}  # by phase, of all runs of the study
         self.expected: dict[str, float] = earlier.get("expected_seconds") or {}  # by phase
         self.environment: dict[str, object] = {
-            **earlier, "schema": SCHEMA, "identity": ledger.identity, "storage": ledger.address,
+            **earlier, "schema": SCHEMA, "identity": ledger.identity, "runs": [*earlier.get("runs", []), self.name],
+            "storage": ledger.address,
             **environment.describe(), "space": session.options.space,
             "data": asdict(session.facts) | session.described,
         }  # fmt: skip
         if ledger.lessons.studies:
             self.environment["learnt_from"] = ledger.lessons.studies
         self.tables_written = 0.0
+
+    def examine_nodes(self) -> None:
+        """Let each node of a cluster prove that it can work and that what it writes arrives. Raises UserError."""
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        folder = self.ledger.folder.path.absolute()
+        keeper = ray.remote(num_cpus=0)(Keeper).options(scheduling_strategy=here).remote(str(folder))
+        self.refs = self.refs._replace(keeper=keeper, run=self.name)
+        facts = nodes.check(self.spec, self.session.pretrained, folder, keeper, self.name)
+        self.reservations = Reservations(self.spec, facts, self.ledger.timings)
+        if away := [each for each in facts.values() if not each.sees]:
+            message = f"{len(away)} of {len(facts)} nodes do not see {folder}: their trials hand in files through Ray"
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def write_environment(self) -> None:
         timing = {"duration_seconds": self.durations} | ({"expected_seconds": self.expected} if self.expected else {})
@@ -143,6 +170,7 @@ def opened(session: Session) -> Iterator[Run]:
         with _writing(options.folder):
             options.folder.path.mkdir(parents=True, exist_ok=True)
         with (
+            _mirrored(options),
             ray_death.reported(f"what was recorded is safe; continue with: {options.resume_command}"),
             session.interruption.caught(),
             Ledger(options.folder.path, spec, options.storage, options.fresh) as ledger,
@@ -153,8 +181,10 @@ def opened(session: Session) -> Iterator[Run]:
             with _writing(options.folder):
                 contents.write_spec(options.folder, spec.model_dump(mode="json"))
             session.task.keep(options.folder, session.data, session.test)
-            run = Run(session, ledger, DataRefs(ray.put(session.data), ray.put(session.test)))
+            run = Run(session, ledger)
             run.write_environment()
+            if options.address is not None:
+                run.examine_nodes()
             recorded.write(ledger)
             run.write_tables()  # they may lag the ledger where an earlier run was killed
             try:
@@ -163,6 +193,33 @@ def opened(session: Session) -> Iterator[Run]:
                 run.write_tables()
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _mirrored(options: Options) -> Iterator[None]:
+    """Inside, the study's copy, if it has one, follows the folder, and no other driver works on it."""
+    if options.mirror is None:
+        yield
+        return
+    try:
+        lease = _lease(options.mirror)
+        try:
+            with options.mirror.kept(options.folder):
+                yield
+        finally:
+            with suppress(OSError):  # out of reach: it runs out
+                lease.release()
+    except MirrorError as error:
+        raise UserError(
+            f"{error}; the study is whole in {options.folder.path}; continue with: {options.resume_command}"
+        ) from error
+
+
+def _lease(mirror: Mirror) -> Lease:
+    try:
+        return Lease(Copy(mirror))
+    except OSError as error:
+        raise MirrorError(f"{mirror.url}: cannot be written: {one_line(error)}") from error
 
 
 def _logs_steps(spec: StudySpec) -> bool:

@@ -14,6 +14,7 @@ import torch
 
 from models.engines import EAGER
 from study import cluster
+from study.reservation import SHARED, Kind, Reservations
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec, split_settings
 from trainables import device as hardware
@@ -53,35 +54,51 @@ class ProcessorSeconds(NamedTuple):
         return max(0.0, machine - own - CLOCK_GRAIN_SECONDS) / max(machine, 1e-9)
 
 
-def time_alone(spec: StudySpec, model: str, point: dict[str, Scalar], shape: Mapping[str, int]) -> Rows:
+def time_alone(
+    spec: StudySpec,
+    model: str,
+    point: dict[str, Scalar],
+    shape: Mapping[str, int],
+    reservations: Reservations | None = None,
+    say: Callable[[str], None] = print,
+) -> Rows:
     """Time one setting of a model entry in all its engines, with a whole node (and one GPU) reserved in Ray, so that nothing
     of the study runs beside it. Eager PyTorch has the figures of training, too.
 
     Inference uses all of the node's cores, as a deployed model would; the training step has the threads of a trial, since
     that is what a trial costs.
 
-    shape: what the task's profile must know of the data.
+    shape: what the task's profile must know of the data. reservations: of a cluster, where a node may not become free: then
+    `busy` says so. say: told what is waited for.
     """
     entry = spec.models[model]
     gpu = 1 if entry.resources.gpus > 0 else 0
-    cpus = int(max(node.get("CPU", 0) for node in cluster.nodes() if node.get("GPU", 0) >= gpu))
     training, options = split_settings(spec, entry.settings | point)
     train_threads = hardware.threads_of(entry.resources.cpus)
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpu, max_retries=1)(_time)
     seconds = latency.LIMITED_SECONDS if spec.limits.keys() & latency.PERCENTILES else latency.SECONDS
-    engines = spec.engines_of(model)
-    return ray.get(
-        remote.remote(spec.task, training, entry.model, options, shape, cpus, gpu, train_threads, seconds, engines)
-    )
+    what = (spec.task, training, entry.model, options, shape, gpu, train_threads, seconds, spec.engines_of(model))
+    timed = ray.remote(num_gpus=gpu, max_retries=1)(_time)
+    if reservations is None:
+        cpus = int(max(node.get("CPU", 0) for node in cluster.nodes() if node.get("GPU", 0) >= gpu))
+        return ray.get(timed.options(num_cpus=cpus).remote(cpus, *what))
+    with reservations.reserved(model, say) as (kind, where, is_whole):
+        share = kind.cpus if is_whole else entry.resources.cpus
+        rows = ray.get(timed.options(num_cpus=share, **where).remote(kind.cpus, *what))
+    return {engine: _as_reserved(figures, kind, is_whole) for engine, figures in rows.items()}
+
+
+def _as_reserved(figures: Figures, kind: Kind, is_whole: bool) -> Figures:
+    shared = {} if is_whole or "spread" not in figures else {"busy": figures["busy"] or SHARED}
+    return figures | {"hardware": kind.hardware} | shared
 
 
 def _time(
+    cpus: int,
     task: str,
     training: dict[str, Scalar],
     model: str,
     options: dict[str, Scalar],
     shape: Mapping[str, int],
-    cpus: int,
     gpu: int,
     train_threads: int,
     latency_seconds: float,

@@ -24,7 +24,10 @@ DOCUMENTED_MODULES = {
         "", "artifacts", "distributions", "exceptions", "importance", "logging", "pruners", "samplers", "search_space",
         "storages", "study", "trial", "visualization",
     },
-    "ray": {"", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.state"},
+    "ray": {
+        "", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.placement_group", "util.scheduling_strategies",
+        "util.state",
+    },
     "tensorboardX": {""},
     "timm": {"", "layers", "models"},
     "torchvision": {"", "datasets", "transforms", "transforms.functional"},

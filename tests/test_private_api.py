@@ -46,6 +46,7 @@ ENVIRONMENT = {  # variable -> the package that reads it
     "RAY_AIR_NEW_OUTPUT": "ray",
     "RAY_AUTH_MODE": "ray",
     "RAY_DEDUP_LOGS": "ray",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "ray",
     "RAY_TMPDIR": "ray",
     "RAY_USAGE_STATS_ENABLED": "ray",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "ray",

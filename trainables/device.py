@@ -49,13 +49,22 @@ def other_processes_on(device: torch.device) -> int:
     if device.type != "cuda":
         return 0
     uuid = torch.cuda.get_device_properties(device).uuid
-    command = ["nvidia-smi", f"--id=GPU-{uuid}", "--query-compute-apps=pid", "--format=csv,noheader"]
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
-    except (OSError, subprocess.SubprocessError):
-        return 0
     # One of them is this process. Its own id would not tell which: inside a container it is a different one.
-    return max(0, len(output.split()) - 1)
+    return max(0, len(_ask_driver(f"--id=GPU-{uuid}", "--query-compute-apps=pid").split()) - 1)
+
+
+def gpu_name() -> str:
+    """The name of this machine's first GPU, found without computing on it; "" where there is none."""
+    return next(iter(_ask_driver("--query-gpu=name").splitlines()), "").strip()
+
+
+def _ask_driver(*query: str) -> str:
+    """What NVIDIA's driver says; "" where there is none."""
+    command = ["nvidia-smi", *query, "--format=csv,noheader"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def synchronise(device: torch.device) -> None:

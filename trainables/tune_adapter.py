@@ -19,9 +19,9 @@ from ray import tune
 from record import contents
 from record.contents import Checkpoint
 from record.errors import one_line
-from record.folder import StudyFolder
 from trainables import device as hardware
 from trainables import task as tasks
+from trainables.place import Place
 from trainables.task import Figures, Loop, in_row
 from trainables.trial_config import TrialConfig
 
@@ -31,6 +31,8 @@ class DataRefs(NamedTuple):
 
     search: ray.ObjectRef[Any]
     test: ray.ObjectRef[Any]
+    keeper: Any = None  # the actor of a Keeper, for nodes that do not see the study folder; None where all do
+    run: str = ""  # by which a node knows that the folder that it sees is the study's
 
 
 class StudyTrial(tune.Trainable):
@@ -80,7 +82,8 @@ class _Training:
     """One trial in its worker: its loop, its rows, and its checkpoint."""
 
     def __init__(self, config: TrialConfig, data: DataRefs) -> None:
-        self.config, self.data, self.folder = config, data, StudyFolder(Path(config.folder))
+        self.config, self.data, self.place = config, data, Place(config.folder, data.keeper, data.run)
+        self.folder = self.place.folder
         self.loop: Loop[Sized] | None = None  # built with the first row, where its failure is recorded
         self.rows: list[Figures] = []
         self.reported = config.rows_recorded
@@ -123,6 +126,7 @@ class _Training:
         training = task.Config(**config.training)
         new_loop = partial(task.Loop, training, config.model, config.options, config.weights, data, device)
         for path in (self.folder.checkpoint(config.trial), self.folder.previous_checkpoint(config.trial)):
+            self.place.fetch(path)
             if path.exists() and (loop := self._resumed(path, new_loop(), device)):
                 return loop
         return new_loop()
@@ -140,6 +144,7 @@ class _Training:
             return None
         aside = path.with_name(f"{path.name}.foreign")
         path.replace(aside)
+        self.place.hand_in(aside)
         self.notes.append(f"checkpoint not used: {aside.name} is of another study, trial or setting")
         return None
 
@@ -147,16 +152,20 @@ class _Training:
         row = loop.run_epoch()
         is_last = loop.epoch >= int(self.config.training["epochs"])
         if is_last and self.config.test:
-            test = ray.get(self.data.test)
-            row |= loop.test(test, self.folder, self.config.trial)
-            if self.config.engines:
-                deployable = tasks.deployable(self.config.task)
-                names = self.config.engines
-                row |= in_row(deployable.evaluate_engines(loop, test, self.folder, self.config.trial, names))
+            row |= self._test(loop)
         self.rows.append(row)
         self.unsaved = True
         if is_last or time.monotonic() - self.saved_at >= self.config.checkpoint_seconds:
             self.save()
+        return row
+
+    def _test(self, loop: Loop[Sized]) -> Figures:
+        test, trial, names = ray.get(self.data.test), self.config.trial, self.config.engines
+        row = loop.test(test, self.folder, trial)
+        if names:
+            deployable = tasks.deployable(self.config.task)
+            row |= in_row(deployable.evaluate_engines(loop, test, self.folder, trial, names))
+        self.place.hand_in(*self.folder.answers(trial))
         return row
 
     def save(self) -> None:
@@ -167,6 +176,7 @@ class _Training:
         path, previous = self.folder.checkpoint(trial), self.folder.previous_checkpoint(trial)
         try:
             contents.write_checkpoint(path, state, torch.save, previous)
+            self.place.hand_in(path, previous=previous)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as RuntimeError
             self.rows[-1]["note"] = f"checkpoint not written: {_reason(error)}"
         self.unsaved = False
