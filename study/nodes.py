@@ -38,7 +38,12 @@ def check(spec: StudySpec, weights: Sequence[Weights], folder: Path, keeper: Any
     }
     ray.wait(list(refs.values()), num_returns=len(refs), timeout=ANSWER_SECONDS)
     try:
-        facts = {node: _answer(nodes[node], ref) for node, ref in refs.items()}
+        answers = {node: _answer(nodes[node], ref) for node, ref in refs.items()}
+        facts = {node: answer for node, answer in answers.items() if answer is not None}
+        if not facts:
+            raise UserError(
+                "every node of the cluster that trials fit on died at the start; start the study again later"
+            )
         own = {package: version(package) for package in packages}
         for node, answer in facts.items():
             if problem := _problem(answer, own) or _unread(folder / marks[node]):
@@ -56,12 +61,15 @@ def _packages(spec: StudySpec) -> list[str]:
     return [package for package in PACKAGES if package in sys.modules] + wanted
 
 
-def _answer(node: Mapping[str, Any], ref: Any) -> Facts:
+def _answer(node: Mapping[str, Any], ref: Any) -> Facts | None:
+    """None of a node that has died: Ray lists it for a while, and the study goes on without it."""
     try:
         return ray.get(ref, timeout=0)
     except ray.exceptions.GetTimeoutError:
         reason = f"did not answer within {ANSWER_SECONDS:g} s"
     except Exception as error:  # Ray's, or whatever the code of the study raises there
+        if not any(each["Alive"] for each in ray.nodes() if each["NodeID"] == node["NodeID"]):
+            return None
         cause = getattr(error, "cause", None)
         reason = f"cannot run the study's code: {one_line(cause or error, 300)}"
     raise UserError(f"node {_named(node)}: {reason}; repair it, or take it out of the cluster")
