@@ -63,6 +63,7 @@ def main(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or host:port.")] = None,
     storage: Annotated[str | None, typer.Option(metavar="URL", help="Optuna storage instead of study.db.")] = None,
     mlflow: Annotated[str | None, typer.Option(metavar="URI", help="Log the trials to MLflow at the end.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Serve a live page on this machine while it runs.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue or extend an existing study.")] = False,
 ) -> None:
     """Find which model gives the best accuracy for the speed you need, on your images and your hardware."""
@@ -98,7 +99,11 @@ def main(
         if learnt is not None:
             print(f"# {learnt.summary()}")
         return
-    raise typer.Exit(_run(spec, raw_space, folder, data_dir, options, mlflow))
+    from service.watch.beside import served
+
+    with served(StudyFolder(folder), watch):
+        status = _run(spec, raw_space, folder, data_dir, options, mlflow)
+    raise typer.Exit(status)
 
 
 def _folder(space: str | None, name: str | None, results: Path) -> Path:

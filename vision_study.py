@@ -18,6 +18,7 @@ from analysis.tell.formats import Format
 from record.errors import UserError
 from record.folder import StudyFolder
 from record.mirror import Mirror
+from service.cli import app as service_verbs
 from study.space.overrides import Overrides
 
 app = typer.Typer(
@@ -88,6 +89,7 @@ def fetch(
 
 
 app.add_typer(verbs)
+app.add_typer(service_verbs)  # whose `list` also says which studies run
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from record import processors
 from record.errors import UserError, one_line
+from study.access import own_token, token_advice
 from study.duration import Parallelism
 from study.space.schema import ModelEntry, StudySpec
 
@@ -50,6 +51,7 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
             if address is None:
                 # RAY_ADDRESS would make a plain init join a cluster that nobody named.
                 # Ray would count processors that this process may not run on, and none for a quota below one.
+                own_token()
                 cpus = processors.usable()
                 context = init(address="local", num_cpus=cpus, include_dashboard=True, dashboard_host="127.0.0.1")
             else:
@@ -58,7 +60,7 @@ def connect(address: str | None, console: Console, show_logs: bool = False) -> N
     except Exception as error:  # Ray raises bare ones
         raise UserError(_no_ray(address, error)) from error
     if url := context.dashboard_url:
-        console.print(f"Ray dashboard: http://{url}", highlight=False)
+        console.print(f"Ray dashboard: http://{url}{token_advice()}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

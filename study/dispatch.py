@@ -95,7 +95,7 @@ class Dispatcher:
         if "error" in row:
             if "errno" in row and (code := int(number(row, "errno"))) in UNWRITABLE:
                 raise OSError(code, os.strerror(code))
-            self.fail(name, str(row["error"]))
+            self.fail(name, str(row["error"]), str(row["traceback"]) if "traceback" in row else None)
             return True
         seconds = time.monotonic() - self.handed_out[name]
         self.handed_out[name] = time.monotonic()
@@ -127,7 +127,8 @@ class Dispatcher:
         limit, silent = self.timeout(trial), time.monotonic() - self.handed_out[name]
         if silent >= limit:
             where = self.ledger.folder.traceback(name)
-            self.fail(name, f"no epoch within {limit:g} s" + (f"; where it hung: {where}" if where.exists() else ""))
+            hung = where.read_text(errors="replace") if where.exists() else None
+            self.fail(name, f"no epoch within {limit:g} s" + (f"; where it hung: {where}" if hung else ""), hung)
             return
         self.ledger.count_interruption(trial)
         if trial.interruptions > MAX_INTERRUPTIONS:
@@ -136,11 +137,11 @@ class Dispatcher:
         del self.handed_out[name]
         self.again.append(trial)
 
-    def fail(self, name: str, error: str) -> None:
+    def fail(self, name: str, error: str, traceback: str | None = None) -> None:
         """Record that a trial failed, unless it has ended already."""
         trial = self.ledger.trials[name]
         if trial.state == RUNNING:
-            self.ledger.finish(trial, FAILED, error=error)
+            self.ledger.finish(trial, FAILED, error=error, traceback=traceback)
             self._ended(trial)
 
     def _conclude(self, trial: Trial) -> bool:

@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,13 @@ PACKAGES = ("torch", "torchvision", "timm", "ray", "optuna", "pandas", "numpy", 
 
 
 def describe() -> dict[str, object]:
-    """Versions, hardware of this machine, git commit of the code, and the command."""
+    """Versions, hardware of this machine, git commit of the code, the command and the process that runs it."""
+    process = psutil.Process()
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "command": masked(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "driver": {"host": socket.gethostname(), "pid": process.pid, "created": process.create_time()},
+        "finished": None,  # until all phases are done
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -10,8 +10,7 @@ from optuna.storages import BaseStorage
 from record import contents
 from record.errors import UserError
 from record.folder import StudyFolder
-
-IDENTITY = "identity"  # user attribute of every Optuna study, and a key of environment.json
+from record.ledger import IDENTITY
 
 
 def identify(folder: StudyFolder, storage: BaseStorage, address: str | None, fresh: bool) -> tuple[str, dict[str, str]]:

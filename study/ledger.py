@@ -21,10 +21,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from models.engines import EAGER
 from record.errors import UserError
-from record.folder import COMPLETE, CONFIRM, FAILED, PROFILE, PRUNED, RUNNING, StudyFolder
+from record.folder import CONFIRM, PROFILE, RUNNING, StudyFolder
+from record.ledger import IDENTITY, ROW, STATES
 from study.address import masked
 from study.cells import Cell, cells, directions, distributions
-from study.identity import IDENTITY, identify
+from study.identity import identify
 from study.lease import Lease
 from study.lessons import Lessons
 from study.space.dimensions import Scalar
@@ -32,15 +33,8 @@ from study.space.schema import StudySpec
 from study.storage import close_to_one_file, let_readers_in, open_storage, opening
 from trainables.task import Figures
 
-STATES = {
-    TrialState.COMPLETE: COMPLETE,
-    TrialState.PRUNED: PRUNED,
-    TrialState.FAIL: FAILED,
-    TrialState.RUNNING: RUNNING,
-}
-OPTUNA_STATES = {name: state for state, name in STATES.items()}
+OPTUNA_STATES = {name: TrialState[state] for state, name in STATES.items()}
 LESSONS = "lessons"  # user attribute of the Optuna study of the isolated timings
-ROW = "epoch_"  # user attributes epoch_00001, epoch_00002, ... are the rows
 
 
 def number(row: Figures, name: str) -> float:
@@ -275,11 +269,19 @@ class Ledger:
         trial.interruptions += 1
         trial.optuna_trial.set_user_attr("interruptions", trial.interruptions)
 
-    def finish(self, trial: Trial, state: str, values: list[float] | None = None, error: str | None = None) -> None:
+    def finish(
+        self,
+        trial: Trial,
+        state: str,
+        values: list[float] | None = None,
+        error: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
         """End a trial as complete with its objective values, as pruned, or as failed with the reason."""
         assert trial.optuna_trial is not None
-        if error is not None:
-            trial.optuna_trial.set_user_attr("error", error)
+        for key, text in (("traceback", traceback), ("error", error)):
+            if text is not None:
+                trial.optuna_trial.set_user_attr(key, text)
         frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, OPTUNA_STATES[state])
         trial.state, trial.values, trial.error, trial.optuna_trial = state, values, error, None
         trial.finished = frozen.datetime_complete
@@ -322,7 +324,7 @@ def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
     attrs = frozen.user_attrs
     return Trial(
         attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"], attrs.get("learnt_from"),
-        STATES[frozen.state], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
+        STATES[frozen.state.name], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
         frozen.values, attrs.get("error"), attrs.get("interruptions", 0), frozen.datetime_start, frozen.datetime_complete,
     )  # fmt: skip
 

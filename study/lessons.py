@@ -27,9 +27,9 @@ from record import contents
 from record.errors import UserError, one_line
 from record.figures import TRIALS
 from record.folder import COMPLETE, SEARCH, StudyFolder
+from record.ledger import IDENTITY
 from record.pareto import pareto_mask
 from study.cells import distributions
-from study.identity import IDENTITY
 from study.space.dimensions import Scalar
 from study.space.messages import Problem, user_error
 from study.space.reading import read_yaml, resolve

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -12,12 +14,14 @@ from record import contents
 from record.errors import UserError
 from record.figures import REFUSED
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH
-from study import checkpoints, cluster, costs, duration, limits, tables
+from record.ledger import Stage
+from study import checkpoints, cluster, costs, duration, limits, recorded, tables
 from study.candidates import candidates
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
+from study.gauges import Gauges
 from study.ledger import IsolatedTiming, Ledger, Trial, number
-from study.proposals import ConfirmProposals, Proposals, SearchProposals
+from study.proposals import ConfirmProposals, Proposals, SearchProposals, trials_done
 from study.session import Options, Run, Session, opened, unwritable
 from study.space.dimensions import Scalar
 from study.space.numbers import seconds
@@ -109,7 +113,10 @@ def _run_phases(run: Run) -> bool:
                     return False
     except KeyboardInterrupt:  # between trials; while they run, Tune ends them itself
         return False
-    run.console.print(duration.summary(run.durations, run.expected, run.spec.phases), highlight=False)
+    run.environment["finished"] = datetime.datetime.now().isoformat(timespec="seconds")
+    run.write_environment()
+    summary = duration.summary(run.durations, run.expected, run.spec.phases)
+    run.console.print(summary, highlight=False, soft_wrap=True)
     return True
 
 
@@ -121,16 +128,20 @@ def profile(run: Run) -> bool:
     for line in limits.report(run.ledger):
         run.console.print(line, highlight=False, markup=False, soft_wrap=True)
     run.expected = expected_seconds(run)
-    run.console.print(duration.expectation(run.expected), highlight=False)
+    run.console.print(duration.expectation(run.expected), highlight=False, soft_wrap=True)
     return True
 
 
 def time_models(run: Run) -> None:
     """Time every model entry alone over its grid; what the ledger has already is not timed again."""
     missing = untimed(run.ledger)
+    done = len(run.ledger.timings)
+    recorded.begin(run.ledger, Stage(PROFILE, done + len(missing), done, time.time()))
     if missing:
-        run.console.print(f"profile: timing {len(missing)} settings alone on the hardware")
-    for model, point in missing:
+        run.console.print(f"profile: timing {len(missing)} settings alone on the hardware", soft_wrap=True)
+    for timed, (model, point) in enumerate(missing, start=1):
+        if not run.console.is_terminal:  # a log has a line for each, which takes up to a minute
+            run.console.print(f"profile: {timed} of {len(missing)}: {model}", highlight=False, soft_wrap=True)
         _time(run, model, point, PROFILE)
     run.write_tables()
 
@@ -230,10 +241,14 @@ def _train(
             known[trial.name] = costs.gains(ledger, trial, run.facts)
         return known[trial.name]
 
-    with View(run.console, ledger, phase, proposals) as view:
+    stage = Stage(phase, proposals.total, trials_done(ledger, phase), time.time(), run.expected)
+    recorded.begin(ledger, stage)
+    gauges = Gauges(ledger)
+    with View(run.console, ledger, stage, proposals) as view:
 
         def changed(trial: Trial) -> None:
             view.changed(trial)
+            gauges.changed(trial)
             if trial.state != RUNNING:
                 checkpoints.remove_unneeded(ledger)
             run.refresh_tables()

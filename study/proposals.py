@@ -161,6 +161,11 @@ class ConfirmProposals:
         )
 
 
+def trials_done(ledger: Ledger, phase: str) -> float:
+    """Trials done so far, running ones by their share of epochs; epochs saved by early stopping count as done."""
+    return sum(len(t.rows) / t.epochs if t.state == RUNNING else 1.0 for t in ledger.in_phase(phase))
+
+
 def mean_seconds(ledger: Ledger, phase: str) -> float:
     """How long the complete trials of a phase took on average; 0 before the first."""
     durations = [

@@ -1,4 +1,5 @@
-"""The resolved spec as the ledger has it, beside study.yaml, which may be edited, damaged or lost."""
+"""What the ledger has of the study itself: its resolved spec, beside study.yaml, which may be edited, damaged or lost; and the
+phase that runs."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from record import contents
 from record.errors import UserError
 from record.figures import TRIALS
 from record.folder import PROFILE, StudyFolder
+from record.ledger import IDENTITY, STAGE, Stage
 from study.address import masked
-from study.identity import IDENTITY
 from study.ledger import Ledger
 
 SPEC = "spec"  # user attribute of the Optuna study of the isolated timings
@@ -24,6 +25,11 @@ def write(ledger: Ledger) -> None:
     spec, study = ledger.spec.model_dump(mode="json"), ledger.study(PROFILE)
     if study.user_attrs.get(SPEC) != spec:
         study.set_user_attr(SPEC, spec)
+
+
+def begin(ledger: Ledger, stage: Stage) -> None:
+    """Record which phase runs from now on, for those who look on."""
+    ledger.study(PROFILE).set_user_attr(STAGE, stage.recorded())
 
 
 def read(folder: Path, storage: str | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("record", "study", "models", "trainables", "analysis", "benchmarks")
+ROOMS = ("record", "study", "models", "trainables", "analysis", "service", "benchmarks")
 
 # Names with an underscore that are part of the documented interface of named tuples and of `os`.
 DOCUMENTED = {"_asdict", "_fields", "_replace", "_make", "_exit"}
@@ -25,8 +25,8 @@ DOCUMENTED_MODULES = {
         "storages", "study", "trial", "visualization",
     },
     "ray": {
-        "", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.placement_group", "util.scheduling_strategies",
-        "util.state",
+        "", "job_submission", "tune", "tune.callback", "tune.schedulers", "tune.search", "util.metrics", "util.placement_group",
+        "util.scheduling_strategies", "util.state",
     },
     "tensorboardX": {""},
     "timm": {"", "layers", "models"},

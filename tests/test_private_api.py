@@ -45,8 +45,11 @@ ENVIRONMENT = {  # variable -> the package that reads it
     "RAY_ADDRESS": "ray",
     "RAY_AIR_NEW_OUTPUT": "ray",
     "RAY_AUTH_MODE": "ray",
+    "RAY_AUTH_TOKEN": "ray",
+    "RAY_AUTH_TOKEN_PATH": "ray",
     "RAY_DEDUP_LOGS": "ray",
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "ray",
+    "RAY_JOB_STOP_WAIT_TIME_S": "ray",
     "RAY_TMPDIR": "ray",
     "RAY_USAGE_STATS_ENABLED": "ray",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "ray",
@@ -267,9 +270,13 @@ def test_tune_has_the_signals_and_trial_attributes_that_we_use() -> None:
 
 @cache
 def text_of(package: str) -> str:
-    """The Python sources of a package; of ray only the parts that start it and Tune."""
+    """The Python sources of a package; of ray only the parts that start it, jobs and Tune."""
     root = Path(str(foreign(package).__file__)).parent
-    parts = [root / part for part in ("_private", "_common", "tune")] if package == "ray" else [root]
+    parts = (
+        [root / part for part in ("_private", "_common", "dashboard/modules/job", "tune")]
+        if package == "ray"
+        else [root]
+    )
     return "\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.rglob("*.py"))
 
 

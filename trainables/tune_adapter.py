@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,8 @@ from trainables import task as tasks
 from trainables.place import Place
 from trainables.task import Figures, Loop, in_row
 from trainables.trial_config import TrialConfig
+
+TRACEBACK = 16_000  # characters
 
 
 class DataRefs(NamedTuple):
@@ -69,7 +72,9 @@ class StudyTrial(tune.Trainable):
         except ray.exceptions.RayError:
             raise
         except Exception as error:
-            row = {"error": _reason(error)} | ({"errno": error.errno} if isinstance(error, OSError) else {})
+            row = {"error": _reason(error), "traceback": _traceback(error)} | (
+                {"errno": error.errno} if isinstance(error, OSError) else {}
+            )
         return {"row": row, "step_seconds": time.perf_counter() - started}
 
     def cleanup(self) -> None:
@@ -190,6 +195,11 @@ def _open_or_null(path: Path) -> TextIO:
         return path.open("w")
     except OSError:
         return open(os.devnull, "w")
+
+
+def _traceback(error: BaseException) -> str:
+    """Its end, which says where it happened; a database may take no more."""
+    return "".join(traceback.format_exception(error))[-TRACEBACK:]
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ python -m analysis report results/digits_compare
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -50,6 +50,14 @@ _PARTS = (
 _ALWAYS = {"answer", "picture", "trials", "speed", "environment"}
 
 
+class Live(NamedTuple):
+    """What a server that keeps the page fresh adds to it; not escaped."""
+
+    head: str
+    css: str
+    script: str
+
+
 def write_report(*folders: Path, path: Path | None = None) -> Path:
     """Write the report of one study, finished or not, to `path` (folder/report.html) in one step; of several of the same data,
     to `path` (NAME+NAME.html in the current folder).
@@ -63,7 +71,7 @@ def write_report(*folders: Path, path: Path | None = None) -> Path:
     return path
 
 
-def render(study: Study) -> str:
+def render(study: Study, live: Live | None = None) -> str:
     """The page's HTML. Raises `StudyError` where merged studies have different data."""
     check_same_data(study)
     from jinja2 import Environment, FileSystemLoader
@@ -73,7 +81,9 @@ def render(study: Study) -> str:
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     assets = {"css": "report.css", "script": "report.js"}
     inlined = {key: Markup((_HERE / file).read_text(encoding="utf-8")) for key, file in assets.items()}
-    return environment.get_template("report.html.j2").render(_context(study), **inlined, plotly=Markup(get_plotlyjs()))
+    return environment.get_template("report.html.j2").render(
+        _context(study), **inlined, live=live, plotly=Markup(get_plotlyjs())
+    )
 
 
 def _context(study: Study) -> dict[str, Any]:

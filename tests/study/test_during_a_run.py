@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
+from record.ledger import Stage
 from study import checkpoints
 from study.cells import cells
 from study.ledger import Ledger, Trial
@@ -82,7 +83,7 @@ def test_a_person_sees_a_line_for_each_start_and_end_and_a_table_of_the_best(tmp
         done = ask(ledger)
         train(ledger, done, 0.9)
         console = Console(file=output, width=200)
-        with View(console, ledger, "search", SearchProposals(ledger)) as view:
+        with View(console, ledger, Stage("search", 8, 1.0), SearchProposals(ledger)) as view:
             running, failed = ask(ledger), ask(ledger)
             view.changed(running)
             assert "not known before the first epoch" in str(view.render().renderables[0])

@@ -1,0 +1,147 @@
+"""Studies as jobs of a Ray cluster: submitted from anywhere, and left to run there."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from record.errors import UserError, nearest, one_line
+from study.address import VARIABLE, masked
+from study.cluster import PROJECT, bypass_proxy
+
+CODE = ("record", "study", "models", "trainables", "analysis", "service", "run_study.py", "vision_study.py")
+SENT = "space.yaml"  # a space of the user's, in the job's working folder
+STOP_SECONDS = "180"  # in which a job that is stopped saves its running trials, before Ray kills it
+PROGRESS = re.compile(
+    r"^\d\d:\d\d:\d\d (.*\[\d+/\d+\].*|\w+: \d+/\d+ trials started.*)$|^(expected duration.*|took .*)$"
+)
+DONE = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
+
+
+class Cluster:
+    """The jobs of the cluster whose dashboard is at `url`."""
+
+    def __init__(self, url: str) -> None:
+        """Raises UserError where no cluster answers there."""
+        if not re.match(r"https?://", url):
+            raise UserError(f"--cluster {url}: must be the address of a cluster's dashboard, such as http://HEAD:8265")
+        self.url = url
+        bypass_proxy()
+        try:
+            self.client = JobSubmissionClient(url)
+        except Exception as error:  # Ray raises bare ones
+            raise UserError(_no_answer(url, error)) from error
+
+    def submit(self, name: str, command: Sequence[str], space: Path | None, python: str = "python") -> str:
+        """Submit `run_study.py` with these options; the job's id. space: a file of the user's that travels along."""
+        variables = {"RAY_JOB_STOP_WAIT_TIME_S": STOP_SECONDS, "PYTHONUNBUFFERED": "1"}
+        if VARIABLE in os.environ:  # the password of the ledger's database
+            variables[VARIABLE] = os.environ[VARIABLE]
+        entrypoint = f"{shlex.quote(python)} run_study.py {shlex.join(command)} --address auto"
+        with tempfile.TemporaryDirectory(prefix="submit-") as folder:
+            _copy_code(Path(folder))
+            if space is not None:
+                shutil.copy(space, Path(folder) / SENT)
+            try:
+                return self.client.submit_job(
+                    entrypoint=entrypoint,
+                    submission_id=f"{name}-{uuid.uuid4().hex[:8]}",
+                    metadata={"study": name, "command": masked(shlex.join(command))},
+                    runtime_env={"working_dir": folder, "env_vars": variables},
+                )
+            except Exception as error:
+                raise UserError(f"--cluster {self.url}: did not accept the job: {one_line(error)}") from error
+
+    def rows(self) -> list[dict[str, object]]:
+        """The submitted studies, the latest first."""
+        jobs = [job for job in self.client.list_jobs() if "study" in (job.metadata or {})]
+        return [self._row(job) for job in sorted(jobs, key=lambda job: -(job.start_time or 0))]
+
+    def _row(self, job: Any) -> dict[str, object]:
+        running = job.status == JobStatus.RUNNING
+        return {
+            "job": job.submission_id, "study": job.metadata["study"], "state": job.status.value.lower(),
+            "started": _time(job.start_time), "ended": _time(job.end_time),
+            "progress": self._progress(job.submission_id) if running else "",
+        }  # fmt: skip
+
+    def status(self, job: str) -> str:
+        """Lines on one job: Ray does not let a running job change what is known of it, so progress is its log's last word."""
+        info = self._info(job)
+        lines = [
+            f"{job}: {info.status.value.lower()}, study {info.metadata['study']}, started {_time(info.start_time)}"
+        ]
+        lines += [f"ended {_time(info.end_time)}: {one_line(info.message or '')}"] if info.status in DONE else []
+        if progress := self._progress(job):
+            lines.append(progress)
+        return "\n".join([*lines, f"command: {info.metadata.get('command', '')}"])
+
+    def logs(self, job: str, follow: bool) -> Iterator[str]:
+        """What the job has printed; with `follow` until it ends."""
+        self._info(job)
+        if not follow:
+            yield self.client.get_job_logs(job)
+            return
+        tail = self.client.tail_job_logs(job)
+        with asyncio.Runner() as runner:
+            while (text := runner.run(_next(tail))) is not None:
+                yield text
+
+    def stop(self, job: str) -> str:
+        """Ask the job to end, as Ctrl-C does; what came of it."""
+        if self._info(job).status in DONE:
+            raise UserError(f"{job}: the job has ended; there is nothing to stop")
+        self.client.stop_job(job)
+        return f"{job}: asked to end; everything is recorded, and the same submit with --resume continues the study"
+
+    def _info(self, job: str) -> Any:
+        """Of a job's id, or of the latest job of a study. Raises UserError where there is none."""
+        jobs = {str(each.submission_id): each for each in self.client.list_jobs() if "study" in (each.metadata or {})}
+        if job not in jobs:
+            raise UserError(f"{job}: no submitted study of {self.url}; {nearest(job, jobs)}")
+        return jobs[job]
+
+    def _progress(self, job: str) -> str:
+        lines = self.client.get_job_logs(job).splitlines()
+        return next((line for line in reversed(lines) if PROGRESS.match(line)), "")
+
+
+async def _next(tail: Any) -> str | None:
+    return await anext(tail, None)
+
+
+def _copy_code(folder: Path) -> None:
+    """The program, and nothing else of the folder that it lies in: no data, results or secrets travel."""
+    for name in CODE:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder)
+
+
+def _time(milliseconds: int | None) -> str:
+    if not milliseconds:
+        return ""
+    return datetime.datetime.fromtimestamp(milliseconds / 1000).isoformat(timespec="seconds")
+
+
+def _no_answer(url: str, error: Exception) -> str:
+    reason = one_line(error)
+    if "uthentication" in reason:
+        reason = (
+            "it asks for a token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds "
+            "it (on the cluster, `ray get-auth-token` prints it)"
+        )
+    return f"--cluster {url}: {reason}"
