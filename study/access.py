@@ -21,7 +21,7 @@ def own_token() -> None:
     descriptor, name = tempfile.mkstemp(prefix="ray-token-")  # with mode 600
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_hex(32))
-    os.environ |= {MODE: "token", FILE: name}
+    os.environ[FILE] = name  # Ray itself turns its asking on, which it would not notice in the environment any more
     atexit.register(Path(name).unlink, missing_ok=True)
 
 

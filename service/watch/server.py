@@ -67,6 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, self.server.page.head(), JSON)
         elif url.path == "/report":
             self._answer(HTTPStatus.OK, self.server.page.report(), HTML)
+        elif url.path == "/favicon.ico":  # browsers ask for one by themselves
+            self._answer(HTTPStatus.NO_CONTENT, "", TEXT)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "no such page\n", TEXT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,32 @@ def test_a_person_sees_a_line_for_each_start_and_end_and_a_table_of_the_best(tmp
     assert completes[9:] == "[3/8] resnet18-001 complete val_accuracy=0.5000 after 1 epochs"
     assert head.startswith("search: 3/8 trials started (2 complete, 1 failed); expected end ")
     assert "images/s alone" in "".join(table) and "resnet18-000" in "".join(table) and "not timed" in "".join(table)
+
+
+def test_a_log_says_how_far_the_running_trials_are_where_nothing_else_was_printed(
+    tmp_path: Path, spec: StudySpec
+) -> None:
+    output = io.StringIO()
+    stage = Stage("search", 8, 0.0, time.time(), {"search": 80.0})
+    with Ledger(tmp_path, spec) as ledger:
+        running = ask(ledger)
+        ledger.record(running, {"epoch": 1, "val_accuracy": 0.5})
+        with View(Console(file=output, width=40), ledger, stage, SearchProposals(ledger), quiet_seconds=0.01):
+            deadline = time.monotonic() + 60
+            while not output.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+    line = output.getvalue().splitlines()[0][9:]  # not wrapped
+    assert line.startswith("search: 1/8 trials started (1 running); expected end ")
+    assert line.endswith("; resnet18-000 epoch 1 of 2 val_accuracy=0.5000")
+
+
+def test_a_terminal_shows_running_trials_with_their_whole_names(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        running = ask(ledger)
+        running.name = f"resnet18-{'long' * 10}-000"
+        ledger.record(running, {"epoch": 1, "val_accuracy": 0.5})
+        console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+        view = View(console, ledger, Stage("search", 8), SearchProposals(ledger))
+        with console.capture() as captured:
+            console.print(view.render())
+    assert running.name in captured.get() and "epoch 1 of 2" in captured.get() and "0.5000" in captured.get()

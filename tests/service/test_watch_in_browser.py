@@ -1,0 +1,88 @@
+"""The live page in a browser: it keeps up with the study, and no text of a study becomes HTML."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driven_study import TRACEBACK, driven
+from fake_study import HOSTILE
+
+from record.folder import StudyFolder
+from service.watch import page
+from service.watch.server import Server
+from study import tables
+from study.costs import DataFacts
+
+FACTS = DataFacts("digits", 1000, 200, 300)
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
+    options = selenium.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    from selenium.webdriver.chrome.service import Service
+
+    driving = selenium.Chrome(options=options, service=Service(driver))
+    yield driving
+    driving.quit()
+
+
+def test_the_page_keeps_up_with_the_study(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    monkeypatch.setattr(page, "MIN_PAUSE", 0.0)
+    monkeypatch.setattr(page, "SHARE", 1.0)
+    wait = WebDriverWait(browser, 60)
+    with driven(tmp_path / "mine") as study, Server(StudyFolder(tmp_path / "mine")) as server:
+        study.ledger.finish(bad := study.ask(), "failed", error=HOSTILE, traceback=HOSTILE)
+        tables.write(study.ledger, FACTS)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            browser.get(server.address)
+            text = "return document.querySelector(arguments[0]).textContent"
+            wait.until(lambda _: "epoch 2 of 4" in browser.execute_script(text, "#live-running"))
+            assert "?" not in browser.current_url
+            failures = browser.execute_script(
+                "return [...document.querySelectorAll('#live-failed details')].map((each) => each.textContent)"
+            )
+            assert failures == [
+                f"resnet18-002 failed: ValueError: <b>bad</b>{TRACEBACK}",
+                f"{bad.name} failed: {HOSTILE}{HOSTILE}",
+            ]
+            assert browser.execute_script("return document.querySelectorAll('#live b, #live img').length") == 0
+            browser.execute_script("document.querySelector('#live-failed details').open = true; scrollTo(0, 300)")
+            study.train(study.running, 4, 0.96875)
+            tables.write(study.ledger, FACTS)
+            wait.until(lambda _: "96.9 %" in browser.execute_script(text, "#live-counts"))
+            wait.until(lambda _: "96.9" in browser.execute_script(text, "#trials"))
+            assert browser.execute_script("return document.querySelector('#live-failed details').open")
+            assert browser.execute_script("return scrollY") == 300
+            for width, dark in ((400, False), (1600, True)):
+                size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+                scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+                browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+                assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+                if folder := os.environ.get("SCREENSHOTS"):
+                    browser.execute_script("scrollTo(0, 0)")
+                    browser.save_screenshot(f"{folder}/watch-{width}.png")
+            assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+        finally:
+            server.shutdown()
+            thread.join()
+    wait.until(lambda _: "server has ended" in browser.execute_script(text, "#live-state"))
