@@ -87,7 +87,8 @@ class Progress:
     @property
     def driver(self) -> dict[str, Any]:
         """The process that runs the study, or ran it: host, pid, created."""
-        return self.environment.get("driver") or {}
+        driver = self.environment.get("driver")
+        return driver if isinstance(driver, dict) else {}
 
     @cached_property
     def state(self) -> str:
@@ -156,7 +157,7 @@ def is_alive(driver: dict[str, Any]) -> bool:
     try:
         process = psutil.Process(int(driver["pid"]))
         return abs(process.create_time() - driver["created"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+    except (psutil.Error, KeyError, TypeError, ValueError):  # gone, or recorded as nothing that could be one
         return False
 
 

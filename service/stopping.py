@@ -25,7 +25,12 @@ def request(folder: StudyFolder) -> dict[str, object]:
         )
     if state.state != progress.RUNS:
         raise UserError(f"{folder.path}: the study does not run ({state.state}); there is nothing to stop")
-    os.kill(int(driver["pid"]), signal.SIGTERM)
+    try:
+        os.kill(int(driver["pid"]), signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it has just ended
+    except PermissionError:
+        raise UserError(f"{folder.path}: process {driver['pid']} is another user's; ask them to stop it") from None
     return driver
 
 

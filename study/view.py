@@ -92,10 +92,11 @@ class View:
         return f"{self.metric}={value:.4f}" if isinstance(value, float) else ""
 
     def _running_table(self) -> Table:
-        table = Table(_name("running trial"), "epoch", "", self.metric, box=None, padding=(0, 2, 0, 0))
+        bars = Column(min_width=4, max_width=20)
+        table = Table(_name(), _name(), bars, _name(), box=None, padding=(0, 2, 0, 0), show_header=False)
         running = self._running()
         for trial in running[:MAX_RUNNING]:
-            bar = ProgressBar(trial.epochs, len(trial.rows), width=20)
+            bar = ProgressBar(trial.epochs, len(trial.rows))
             table.add_row(trial.name, _epoch(trial), bar, self._quality(trial).removeprefix(f"{self.metric}="))
         if len(running) > MAX_RUNNING:
             table.add_row(f"... and {len(running) - MAX_RUNNING} more")
@@ -127,7 +128,7 @@ class View:
         return f"expected end {datetime.datetime.now() + datetime.timedelta(seconds=seconds):%H:%M:%S}"
 
 
-def _name(header: str) -> Column:
+def _name(header: str = "") -> Column:
     """A column of names, which are not cut."""
     return Column(header, no_wrap=True, overflow="fold")
 

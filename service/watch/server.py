@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from record.errors import UserError
 from record.folder import StudyFolder
@@ -43,6 +44,10 @@ class Server(ThreadingHTTPServer):
     def hosts(self) -> set[str]:
         return {f"{name}:{self.server_port}" for name in (LOOPBACK, "localhost")}
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a browser that left before the answer
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
     def service_actions(self) -> None:
         if self.parent is not None and os.getppid() != self.parent:
             raise SystemExit
@@ -53,21 +58,21 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30  # seconds for a request that does not end
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        given = parse_qs(url.query).get("token", [""])[0]
+        path, _, query = self.path.partition("?")
+        given = parse_qs(query).get("token", [""])[0]
         if not self._is_local():
             return
-        if url.path == "/" and given and secrets.compare_digest(given.encode(), self.server.token.encode()):
+        if path == "/" and given and secrets.compare_digest(given.encode(), self.server.token.encode()):
             self._answer(HTTPStatus.SEE_OTHER, "", TEXT, {"Location": "/", "Set-Cookie": self._cookie()})
         elif not self._has_cookie():
             self._answer(HTTPStatus.FORBIDDEN, "open the address that was printed, with its token\n", TEXT)
-        elif url.path == "/":
+        elif path == "/":
             self._answer(HTTPStatus.OK, self.server.page.whole(), HTML)
-        elif url.path == "/progress":
+        elif path == "/progress":
             self._answer(HTTPStatus.OK, self.server.page.head(), JSON)
-        elif url.path == "/report":
+        elif path == "/report":
             self._answer(HTTPStatus.OK, self.server.page.report(), HTML)
-        elif url.path == "/favicon.ico":  # browsers ask for one by themselves
+        elif path == "/favicon.ico":  # browsers ask for one by themselves
             self._answer(HTTPStatus.NO_CONTENT, "", TEXT)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "no such page\n", TEXT)

@@ -79,7 +79,10 @@ def test_the_logs_of_a_study_and_of_a_trial(tmp_path: Path, call: Callable[..., 
     assert "resnet18-000 started: lr=" in lines[0] and lines[-1] == "mine: running"
     assert any(line.endswith("resnet18-001 complete: accuracy 75.0 % after 4 epochs") for line in lines)
     assert any(line.endswith("resnet18-002 failed: ValueError: <b>bad</b>") for line in lines)
-    assert trial[1] == "epoch 1 of 4: val_accuracy=0.25 train_loss=1" and trial[3] == "resnet18-003: running"
+    assert (
+        trial[1] == "epoch 1 of 4: val_accuracy=0.25 train_loss=1 train_seconds=2"
+        and trial[3] == "resnet18-003: running"
+    )
     assert failed == again and failed.endswith(TRACEBACK)
 
 

@@ -123,7 +123,7 @@ def test_a_log_says_how_far_the_running_trials_are_where_nothing_else_was_printe
 def test_a_terminal_shows_running_trials_with_their_whole_names(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec) as ledger:
         running = ask(ledger)
-        running.name = f"resnet18-{'long' * 10}-000"
+        running.name = f"resnet18-{'long' * 8}-000"
         ledger.record(running, {"epoch": 1, "val_accuracy": 0.5})
         console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
         view = View(console, ledger, Stage("search", 8), SearchProposals(ledger))
