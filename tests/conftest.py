@@ -65,6 +65,7 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 settings.register_profile("no deadline", deadline=None)  # timings never decide a test
 settings.load_profile("no deadline")
 
+Command = Callable[..., tuple[int, str, str]]
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -188,5 +189,20 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
             cli.main()
         printed = capsys.readouterr()
         return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Call the installed command with these arguments: (exit status, output, error output)."""
+    import run_study
+    import vision_study
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vision-study", *map(str, arguments)])
+        status = run_study.cli(vision_study.app)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
 
     return run

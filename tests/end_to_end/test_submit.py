@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Command
 
 SPACE = """
 description: one tiny model
@@ -28,7 +28,6 @@ models:
     {epochs: 2, train_size: 300, batch_size: 32, image_size: 16, flip: false, patch_size: 4, width: 32, depth: 2, heads: 2,
      feed_forward: 64, norm: pre, resources: {cpus: 1}, search: {lr: {low: 1.0e-3, high: 1.0e-2, log: true}}}
 """
-Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def free_port() -> int:
@@ -42,8 +41,11 @@ def call(*arguments: object, cwd: Path, environment: dict[str, str]) -> subproce
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=False)
 
 
-def test_what_cannot_be_submitted_is_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_submitted_is_one_line(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "my.yaml").write_text(SPACE)
+    monkeypatch.chdir(tmp_path)
     nowhere = f"http://127.0.0.1:{free_port()}"
     for arguments, words in (
         (["submit", "--space", "digits_compare"], "--cluster"),
@@ -55,8 +57,8 @@ def test_what_cannot_be_submitted_is_one_line(tmp_path: Path) -> None:
         (["submit", "--cluster", nowhere, "--space", "my.yaml"], f"--cluster {nowhere}: "),
         (["status", "my", "--cluster", nowhere], f"--cluster {nowhere}: "),
     ):
-        result = call(*arguments, cwd=tmp_path, environment=dict(os.environ))
-        assert result.returncode == 2 and result.stderr.count("\n") == 1 and words in result.stderr, result.stderr
+        status, _, error = command(*arguments)
+        assert status == 2 and error.count("\n") == 1 and words in error, error
 
 
 @pytest.fixture

@@ -5,34 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
+from conftest import Command
 from driven_study import TRACEBACK, driven
 
-import run_study
 
-Answer = tuple[int, str, str]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    """The installed command with these arguments: (exit status, output, error output)."""
-    import vision_study
-
-    def run(*arguments: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["vision-study", *map(str, arguments)])
-        status = run_study.cli(vision_study.app)
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
-
-
-def test_the_status_of_a_study_that_runs(tmp_path: Path, call: Callable[..., Answer]) -> None:
+def test_the_status_of_a_study_that_runs(tmp_path: Path, command: Command) -> None:
     with driven(tmp_path / "mine") as study:
-        status, out, _ = call("status", "mine", "--results", tmp_path)
+        status, out, _ = command("status", "mine", "--results", tmp_path)
         assert status == 0 and out.startswith("mine: running (process "), out
         assert "search phase, 3.5 of 6 done, expected end " in out
         assert "trials: 2 complete, 1 failed, 1 running" in out
@@ -40,12 +21,12 @@ def test_the_status_of_a_study_that_runs(tmp_path: Path, call: Callable[..., Ans
         assert "best so far: resnet18-001 accuracy 75.0 % (search)" in out
         assert "failed: resnet18-002: ValueError: <b>bad</b>" in out
         study.train(study.running, 3, 0.5)
-        state = json.loads(call("status", tmp_path / "mine", "--json")[1])
+        state = json.loads(command("status", tmp_path / "mine", "--json")[1])
     assert state["state"] == "running" and state["running"][0]["epoch"] == 3
     assert state["failed"][0]["traceback"] == TRACEBACK
 
 
-def test_a_killed_a_finished_and_a_distant_study_are_told_apart(tmp_path: Path, call: Callable[..., Answer]) -> None:
+def test_a_killed_a_finished_and_a_distant_study_are_told_apart(tmp_path: Path, command: Command) -> None:
     dead = {"host": socket.gethostname(), "pid": 1, "created": 0.0}  # another process has its number now
     with driven(tmp_path / "killed") as study:
         study.write_environment(driver=dead)
@@ -54,28 +35,28 @@ def test_a_killed_a_finished_and_a_distant_study_are_told_apart(tmp_path: Path, 
         study.write_environment(driver=dead, finished="2026-01-31T12:00:00")
     with driven(tmp_path / "distant") as study:
         study.write_environment(driver=dead | {"host": "another"})
-    listed = call("list", "--results", tmp_path, "--format", "csv")[1].splitlines()
+    listed = command("list", "--results", tmp_path, "--format", "csv")[1].splitlines()
     assert listed[0].startswith("study,state,phase,started,complete,pruned,failed,running")
     assert sorted(line.split(",")[1] for line in listed[1:]) == ["elsewhere", "finished", "stopped"]
-    killed = call("status", tmp_path / "killed")[1]
+    killed = command("status", tmp_path / "killed")[1]
     assert "stopped in the search phase, 3.5 of 6 done" in killed and "--name killed" in killed and "--resume" in killed
-    assert "finished 2026-01-31T12:00:00" in call("status", tmp_path / "finished")[1]
-    assert "its driver ran on another, process 1" in call("status", tmp_path / "distant")[1]
+    assert "finished 2026-01-31T12:00:00" in command("status", tmp_path / "finished")[1]
+    assert "its driver ran on another, process 1" in command("status", tmp_path / "distant")[1]
     for name, words in (
         ("killed", "does not run (stopped)"),
         ("finished", "(finished)"),
         ("distant", "ran on another"),
     ):
-        status, _, error = call("stop", tmp_path / name)
+        status, _, error = command("stop", tmp_path / name)
         assert status == 2 and error.count("\n") == 1 and words in error
 
 
-def test_the_logs_of_a_study_and_of_a_trial(tmp_path: Path, call: Callable[..., Answer]) -> None:
+def test_the_logs_of_a_study_and_of_a_trial(tmp_path: Path, command: Command) -> None:
     with driven(tmp_path / "mine"):
-        lines = call("logs", "mine", "--results", tmp_path)[1].splitlines()
-        trial = call("logs", "resnet18-003", "--results", tmp_path)[1].splitlines()
-        failed = call("logs", tmp_path / "mine" / "resnet18-002")[1]
-        again = call("logs", "mine/resnet18-002", "--results", tmp_path)[1]
+        lines = command("logs", "mine", "--results", tmp_path)[1].splitlines()
+        trial = command("logs", "resnet18-003", "--results", tmp_path)[1].splitlines()
+        failed = command("logs", tmp_path / "mine" / "resnet18-002")[1]
+        again = command("logs", "mine/resnet18-002", "--results", tmp_path)[1]
     assert "resnet18-000 started: lr=" in lines[0] and lines[-1] == "mine: running"
     assert any(line.endswith("resnet18-001 complete: accuracy 75.0 % after 4 epochs") for line in lines)
     assert any(line.endswith("resnet18-002 failed: ValueError: <b>bad</b>") for line in lines)
@@ -86,14 +67,14 @@ def test_the_logs_of_a_study_and_of_a_trial(tmp_path: Path, call: Callable[..., 
     assert failed == again and failed.endswith(TRACEBACK)
 
 
-def test_logs_that_are_followed_end_with_the_study(tmp_path: Path, call: Callable[..., Answer]) -> None:
+def test_logs_that_are_followed_end_with_the_study(tmp_path: Path, command: Command) -> None:
     with driven(tmp_path / "mine") as study:
         study.write_environment(driver={})
-        assert call("logs", tmp_path / "mine", "--follow")[1].endswith("mine: stopped\n")
-        assert call("logs", tmp_path / "mine" / "resnet18-003", "--follow")[1].endswith("resnet18-003: running\n")
+        assert command("logs", tmp_path / "mine", "--follow")[1].endswith("mine: stopped\n")
+        assert command("logs", tmp_path / "mine" / "resnet18-003", "--follow")[1].endswith("resnet18-003: running\n")
 
 
-def test_names_that_nothing_has_are_one_line(tmp_path: Path, call: Callable[..., Answer]) -> None:
+def test_names_that_nothing_has_are_one_line(tmp_path: Path, command: Command) -> None:
     for name in ("one", "two"):
         with driven(tmp_path / name):
             pass
@@ -107,11 +88,11 @@ def test_names_that_nothing_has_are_one_line(tmp_path: Path, call: Callable[...,
         (["stop", "three", "--results", tmp_path], "no such study"),
         (["list", "--results", tmp_path / "none"], "no such folder"),
     ):
-        status, _, error = call(*arguments)
+        status, _, error = command(*arguments)
         assert status == 2 and error.startswith("error: ") and error.count("\n") == 1 and words in error, error
     (tmp_path / "one" / "study.db").write_bytes(b"not a database" * 100)
-    assert call("status", tmp_path / "one")[0] == 2
-    status, out, error = call("list", "--results", tmp_path, "--format", "csv")
+    assert command("status", tmp_path / "one")[0] == 2
+    status, out, error = command("list", "--results", tmp_path, "--format", "csv")
     assert status == 0 and "one,," in out and "the ledger cannot be read" in error
 
 
