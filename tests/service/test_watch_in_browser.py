@@ -77,7 +77,8 @@ def test_the_page_keeps_up_with_the_study(tmp_path: Path, browser: Any, monkeypa
                 scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
                 browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
                 browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-                assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+                fits = f"return document.documentElement.scrollWidth <= {width}"
+                wait.until(lambda _, fits=fits: browser.execute_script(fits))  # pictures are drawn again
                 if folder := os.environ.get("SCREENSHOTS"):
                     browser.execute_script("scrollTo(0, 0)")
                     browser.save_screenshot(f"{folder}/watch-{width}.png")
