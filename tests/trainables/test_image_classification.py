@@ -254,18 +254,6 @@ def test_the_data_of_a_search_never_hold_the_test_split() -> None:
         load_data("digits", Path("data"), DataOptions(1438), [16], seed=0)
 
 
-def test_a_part_of_the_test_images_is_the_same_for_any_seed_and_is_said() -> None:
-    whole = load_data("digits", Path("data"), DataOptions(), [8], seed=0)[1]
-    data, part, _ = load_data("digits", Path("data"), DataOptions(test=100), [8], seed=1)
-    assert data.summary.endswith("; 100 of the test images are used")
-    assert np.bincount(part.labels).tolist() == [10] * 10
-    assert {image.tobytes() for image in part.images} < {image.tobytes() for image in whole.images}
-    again = load_data("digits", Path("data"), DataOptions(test=100 / len(whole)), [8], seed=2)[1]
-    assert np.array_equal(part.images, again.images)
-    with pytest.raises(DataError, match=r"^data.test: 400 of 359 test images are asked for$"):
-        load_data("digits", Path("data"), DataOptions(test=400), [8], seed=0)
-
-
 def test_balanced_accuracy_is_the_mean_over_the_classes() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 3])
     # Class 0: three of four, class 1: one of two, class 3: one of one; class 2 has no images.

@@ -13,6 +13,8 @@ from image_files import assert_refused, write_images
 from trainables.data import DataError, data_sets
 from trainables.data.images import Images, sets
 from trainables.data.images.loading import load_images
+from trainables.image_classification.config import DataOptions
+from trainables.image_classification.data import load_data
 
 pytestmark = pytest.mark.usefixtures("user_cache")  # decoded and tokenised data are cached there
 
@@ -83,3 +85,15 @@ def test_the_digits_are_loaded_without_importing_large_libraries() -> None:
 def test_the_test_split_of_the_digits_does_not_depend_on_the_seed() -> None:
     one, other = load_images("digits", seed=1), load_images("digits", seed=2)
     assert (one.test.images == other.test.images).all()
+
+
+def test_a_part_of_the_test_images_is_the_same_for_any_seed_and_is_said() -> None:
+    whole = load_data("digits", Path("data"), DataOptions(), [8], seed=0)[1]
+    data, part, _ = load_data("digits", Path("data"), DataOptions(test=100), [8], seed=1)
+    assert data.summary.endswith("; 100 of the test images are used")
+    assert np.bincount(part.labels).tolist() == [10] * 10
+    assert {image.tobytes() for image in part.images} < {image.tobytes() for image in whole.images}
+    again = load_data("digits", Path("data"), DataOptions(test=100 / len(whole)), [8], seed=2)[1]
+    assert np.array_equal(part.images, again.images)
+    with pytest.raises(DataError, match=r"^data.test: 400 of 359 test images are asked for$"):
+        load_data("digits", Path("data"), DataOptions(test=400), [8], seed=0)
