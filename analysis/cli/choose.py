@@ -126,8 +126,9 @@ def best(
 
     study = _comparable(folders)
     rows, shown_accuracy = _rows(study, phase)
-    speed_column, more_x = _column_and_direction(rows, x or speed(study))
     accuracy, more_y = _column_and_direction(rows, y or terms(study).validation)
+    untimed = x is None and above is None and speed(study) in rows and rows[speed(study)].isna().all()
+    speed_column, more_x = _column_and_direction(rows, accuracy if untimed else x or speed(study))
     if not (more_x and more_y):
         raise StudyError("best needs columns of which more is better; `pareto` also takes costs")
     rows, limited = _within(study, rows, under)
@@ -182,11 +183,13 @@ def _doubts(study: Study, rows: pd.DataFrame) -> list[str]:
 def _picks(
     rows: pd.DataFrame, accuracy: str, speed: str, points: float, above: float | None
 ) -> dict[str, pd.DataFrame]:
-    """Need -> the row that answers it, or no row."""
+    """Need -> the row that answers it, or no row; without a speed (it is the accuracy) there is one need."""
     from analysis.weigh.tradeoff import fastest_within, knee, most_accurate_above
 
-    needs = {
-        "most accurate": most_accurate_above(rows, float("-inf"), accuracy, speed),
+    needs = {"most accurate": most_accurate_above(rows, float("-inf"), accuracy, speed)}
+    if speed == accuracy:
+        return needs
+    needs |= {
         f"fastest within {points:g} of the best": fastest_within(rows, points, accuracy, speed),
         "knee of the front": knee(rows, accuracy, speed),
     }

@@ -164,7 +164,7 @@ def _leaning(study: Study, rivals: pd.DataFrame) -> list[str]:
         f"{row['second']} (measured {show(row['difference'])} {'less' if row['difference'] > 0 else 'more'} accurate)"
         for row in open_ones
     ]
-    return [f"About as accurate as {enumeration(names[:MAX_NAMES])}{_more(names)}."] if names else []
+    return [f"Not told apart from {enumeration(names[:MAX_NAMES])}{_more(names)}."] if names else []
 
 
 def _more(names: list[str]) -> str:

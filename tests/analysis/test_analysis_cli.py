@@ -75,6 +75,14 @@ def test_best_says_which_need_nothing_meets(ask, folder: Path) -> None:
     assert err.splitlines()[1:] == ["no candidate for: most accurate above 5000"]
 
 
+def test_best_of_a_study_without_speeds_is_the_most_accurate(ask, tmp_path: Path) -> None:
+    study = write_tables(tmp_path, [trial_row("vit-000", 0.8, None), trial_row("vit-001", 0.9, None)])
+    status, out, _ = ask("best", study, "--format", "json")
+    assert (status, [(row["need"], row["trial"]) for row in json.loads(out)]) == (0, [("most accurate", "vit-001")])
+    status, _, err = ask("best", study, "--above", 500)
+    assert status == 2 and "'inference_images_per_second' holds no numbers in this study" in err
+
+
 def test_best_of_nothing_concludes_nothing(ask, tmp_path: Path) -> None:
     status, _, err = ask("best", write_tables(tmp_path, [trial_row("vit-000", None, 1.0, state="failed")]))
     assert status == 1

@@ -30,7 +30,7 @@ def test_the_first_sentence_says_what_to_use_how_good_it_is_and_what_is_faster(t
     parts = {title: " ".join(lines) for title, lines in found.parts}
     assert list(parts) == ["Likely", "Proven", "To be surer"]
     assert "91.2 % to 96.1 % of new images right" in parts["Likely"]
-    assert "About as accurate as vit_tome-000" in parts["Likely"]
+    assert "Not told apart from vit_tome-000" in parts["Likely"]
     assert parts["Proven"].startswith("More accurate than resnet18-000 (by 23.7 to 33.8 points).")
 
 
