@@ -261,7 +261,7 @@ def test_the_picture_is_drawn_for_every_kind_of_study(tmp_path: Path, content: s
         (folders[0] / "trials.csv").unlink()
     paths = png.write_figures(analysis.load(*folders), tmp_path / "figures" / "deep")
     assert paths[0].name == "accuracy_vs_speed.png"
-    assert len(paths) == (1 if content == "empty" else 4)
+    assert len(paths) == (1 if content == "empty" else 5)
     for path in paths:
         with Image.open(path) as picture:
             assert picture.size == (1350, 900)
