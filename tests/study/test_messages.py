@@ -117,7 +117,7 @@ def test_a_bad_space_gets_one_line_with_the_place_and_the_fix(raw: dict, words: 
         ),
         (
             space(data={"name": "x", "text": {"min_frequency": 3}, "validatoin": 2}),
-            "data.text: unknown key; valid: validation; data.validatoin: unknown key; did you mean 'validation'?",
+            "data.text: unknown key; did you mean 'test'?; data.validatoin: unknown key; did you mean 'validation'?",
         ),
         (models(vit={"resources": []}), "models.vit.resources: a mapping is needed, got a list"),
         (space(all_models=3), "all_models: a mapping is needed, got 3"),

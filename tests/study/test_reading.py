@@ -62,9 +62,9 @@ def test_a_spec_cannot_be_changed() -> None:
 
 
 def test_options_of_the_data_get_their_types_and_defaults() -> None:
-    assert resolve(space(), "x").data.options == {"validation": 0.2}
+    assert resolve(space(), "x").data.options == {"validation": 0.2, "test": None}
     options = resolve(space(data={"name": "digits", "validation": "1e2"}), "x").data.options
-    assert options == {"validation": 100.0} and type(options["validation"]) is float
+    assert options == {"validation": 100.0, "test": None} and type(options["validation"]) is float
     text = resolve(space(task="translation", data={"name": "text", "text": {"source": "de"}}), "x").data.options["text"]
     assert text == {"min_frequency": 2, "vocabulary": "train", "max_tokens": 128, "source": "de", "target": None}
 
