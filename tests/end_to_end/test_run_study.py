@@ -277,6 +277,7 @@ def with_a_diverging_model() -> dict[str, Any]:
     return space
 
 
+@pytest.mark.slow
 def test_a_model_that_always_fails_is_recorded_with_its_reason_and_the_study_goes_on(
     tmp_path: Path, run_study: Program
 ) -> None:

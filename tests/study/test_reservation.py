@@ -47,6 +47,7 @@ class Work:
     """Another user's."""
 
 
+@pytest.mark.slow
 def test_a_busy_node_is_waited_for_and_then_shared(node: str, spec: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reservation, "ALONE_SECONDS", 1.0)
     monkeypatch.setattr(reservation, "SHARE_SECONDS", 1.0)
