@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -66,9 +67,10 @@ class Cluster:
 
     def _living(self) -> int:
         code = "import ray; ray.init(address='ADDRESS', log_to_driver=False, logging_level='ERROR'); "
-        code += "print(sum(node['Alive'] for node in ray.nodes()))"
+        code += "print(f\"{sum(node['Alive'] for node in ray.nodes())} living\")"  # Ray prints remarks beside it
         command = [sys.executable, "-c", code.replace("ADDRESS", ADDRESS)]
-        return int(subprocess.run(command, capture_output=True, text=True).stdout.strip() or 0)
+        found = re.search(r"(\d+) living", subprocess.run(command, capture_output=True, text=True).stdout)
+        return int(found[1]) if found else 0
 
     def stop(self) -> None:
         for process in reversed(self.started):
