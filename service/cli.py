@@ -15,7 +15,6 @@ import typer
 
 from analysis.cli.arguments import FormatOption
 from analysis.tell.formats import Format
-from record.errors import UserError
 
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or a study's name in --results.")]
 ClusterUrl = Annotated[
@@ -31,19 +30,14 @@ app = typer.Typer()
 @app.command("list")
 def list_studies(results: Results = RESULTS, format: FormatOption = Format.TEXT, cluster: ClusterUrl = None) -> None:
     """The studies of a results folder, the latest first: whether they run, trials by state, the best model."""
-    from analysis.cli.output import print_notes
+    from analysis.cli.listing import show
     from analysis.tell.tables import print_frame
     from service.overview import overview, submitted
 
     if cluster is not None:
         print_frame(submitted(cluster), format)
-        return
-    if not results.is_dir():
-        raise UserError(f"--results {results}: no such folder; run a study first, or name the folder of your studies")
-    table, notes = overview(results)
-    print_notes(notes or ([] if len(table) else [f"{results} holds no study; run one with: vision-study run"]))
-    if len(table):
-        print_frame(table, format)
+    else:
+        show(results, format, overview)
 
 
 @app.command()

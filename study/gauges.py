@@ -23,12 +23,15 @@ class Gauges:
             column: Gauge(name, f"{column} of a trial's last epoch", tags) for column, name in names.items()
         }
         self.trials = Gauge("study_trials", "Trials by state, of all phases", ("study", "state"))
+        self.states: dict[str, str] = {}  # of each trial, when the trials were last counted
 
     def changed(self, trial: Trial) -> None:
         study = self.ledger.folder.name
-        counts = Counter(each.state for each in list(self.ledger.trials.values()))
-        for state in STATES:
-            self.trials.set(counts[state], {"study": study, "state": state})
+        if self.states.get(trial.name) != trial.state:  # not after each epoch: there may be thousands of trials
+            self.states = {each.name: each.state for each in list(self.ledger.trials.values())}
+            counts = Counter(self.states.values())
+            for state in STATES:
+                self.trials.set(counts[state], {"study": study, "state": state})
         tags = {"study": study, "trial": trial.name, "model": trial.cell.entry, "phase": trial.cell.phase}
         for column, gauge in self.of_trials.items():
             if column in trial.last:

@@ -13,13 +13,13 @@ import pandas as pd
 
 from record.errors import one_line
 from record.figures import EPOCHS, PROFILE, TRIALS
-from record.folder import COMPLETE, FAILED, PRUNED, RUNNING, StudyFolder
+from record.folder import RUNNING, StudyFolder
+from record.ledger import STATES
 
 # A running study writes its tables seconds after its ledger. Only the ledger's own times are compared: copies of a
 # folder have arbitrary ones.
 GRACE = datetime.timedelta(seconds=60)
 
-_STATES = {"COMPLETE": COMPLETE, "PRUNED": PRUNED, "FAIL": FAILED, "RUNNING": RUNNING}  # of Optuna
 _QUERY = """
 SELECT state, COUNT(*), MAX(COALESCE(datetime_complete, datetime_start)) FROM trials
 WHERE trial_id IN (SELECT trial_id FROM trial_user_attributes WHERE key = 'trial') GROUP BY state
@@ -52,7 +52,7 @@ def note(folder: StudyFolder, trials: pd.DataFrame) -> str | None:
 
 
 def _difference(shown: Counter[str], recorded: Counter[str]) -> str:
-    states = [state for state in _STATES.values() if shown[state] != recorded[state]]
+    states = [state for state in STATES.values() if shown[state] != recorded[state]]
     return ", ".join(f"{recorded[state]} {state} trials there, {shown[state]} here" for state in states)
 
 
@@ -62,4 +62,4 @@ def _recorded(folder: StudyFolder) -> tuple[Counter[str], datetime.datetime | No
     with closing(sqlite3.connect(address, uri=True, timeout=1)) as database:
         rows = database.execute(_QUERY).fetchall()
     times = [datetime.datetime.fromisoformat(time) for _, _, time in rows if time]
-    return Counter({_STATES[state]: count for state, count, _ in rows if state in _STATES}), max(times, default=None)
+    return Counter({STATES[state]: count for state, count, _ in rows if state in STATES}), max(times, default=None)
