@@ -47,7 +47,7 @@ def contest(threads: int) -> tuple[float, float]:
         for _ in range(ROUNDS):
             for busy, own in seconds.items():
                 running.set() if busy else running.clear()
-                own.append(timing.measure(step, device, repeats=3, seconds=2, attempts=1).median)
+                own.append(timing.measure(step, device).median)
     finally:
         neighbour.terminate()
         neighbour.join()

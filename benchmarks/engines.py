@@ -82,7 +82,7 @@ def timed(runners: dict[str, Runner], batch: int, plan: Plan) -> dict[str, Timin
     """The timing of a batch by each runner, in turns."""
     images = noise(batch, plan.size)
     calls: list[Callable[[], object]] = [partial(runner, images) for runner in runners.values()]
-    return dict(zip(runners, alternate(calls, CPU, repeats=30, seconds=plan.seconds, min_repeats=5), strict=True))
+    return dict(zip(runners, alternate(calls, CPU, seconds=plan.seconds / len(calls), min_turns=5), strict=True))
 
 
 def table(name: str, runners: dict[str, Runner], times: dict[int, dict[str, Timing]]) -> Iterator[Figure]:
@@ -106,7 +106,7 @@ def against_hand_written(
         images = noise(batch, plan.size)
         script = hand_written(network, images, threads, runners["openvino"].dtype)
         calls: list[Callable[[], object]] = [partial(script, images), partial(runners["openvino"], images)]
-        alone, ours = alternate(calls, CPU, repeats=60, seconds=plan.seconds / 2, min_repeats=10)
+        alone, ours = alternate(calls, CPU, seconds=plan.seconds / 4, min_turns=10)
         what = f"{name}, openvino at batch {batch}: speed against a hand-written script"
         yield at_least(what, alone.median / ours.median, OF_HAND_WRITTEN)
 

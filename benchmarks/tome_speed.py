@@ -151,7 +151,7 @@ def latencies(engine: str, networks: Sequence[Any], device: torch.device) -> str
         for network in networks
     ]  # fmt: skip
     calls = [partial(runner, image) for runner in runners]
-    plain, *merging = alternate(calls, device, repeats=200, seconds=10, min_repeats=20)
+    plain, *merging = alternate(calls, device, seconds=10 / len(calls), min_turns=20)
     spread = max(each.spread for each in (plain, *merging))
     ratios = " / ".join(f"{plain.median / each.median:.2f}x" for each in merging)
     return f"{ratios}, {runners[0].dtype}, plain {1000 * plain.median:.1f} ms, quartiles up to {spread:.0%} apart"
@@ -183,7 +183,7 @@ def timed(calls: Contestants, device: torch.device, seconds: float) -> Timings:
             calls[0]()
 
     all_calls = {FUSED: fused} | calls
-    return dict(zip(all_calls, alternate([*all_calls.values()], device, seconds=seconds), strict=True))
+    return dict(zip(all_calls, alternate([*all_calls.values()], device, seconds=seconds / len(all_calls)), strict=True))
 
 
 def flops(call: Callable[[], object]) -> int:

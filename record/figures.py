@@ -17,6 +17,7 @@ Type = Literal["float64", "Int64", "str", "boolean"]
 TRIALS, EPOCHS, PROFILE, ENGINES = "trials", "epochs", "profile", "engines"  # the tables, as their files are called
 IMAGES, TEXT = (IMAGE_CLASSIFICATION.name,), (TRANSLATION.name,)
 REFUSED = "refused"  # column that says why a study does without an engine
+PACE, YARDSTICK = "pace", "yardstick_seconds"  # of the machine while it timed something
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
 
 
@@ -38,9 +39,14 @@ class Figure:
     tasks: tuple[str, ...] = ()
 
     @property
+    def clock(self) -> int:
+        """1 for a time, -1 for a speed, 0 for what no clock measures."""
+        return 1 if self.unit in ("s", "ms") else -1 if self.unit.endswith("/s") else 0
+
+    @property
     def clocked(self) -> bool:
         """Whether it is a time or a speed, which a disturbance of its timing changes."""
-        return self.alone and (self.unit in ("s", "ms") or self.unit.endswith("/s"))
+        return self.alone and self.clock != 0
 
     def of(self, task: str) -> bool:
         """Whether studies of this task have the column."""
@@ -173,6 +179,9 @@ FIGURES: tuple[Figure, ...] = (
     Figure("threads", "CPU threads of inference: all cores of the node, as where the model is deployed", type="Int64", tables=(PROFILE,)),
     Figure("train_threads", "CPU threads of the training step: those of a trial, as its resources.cpus say", type="Int64", tables=(PROFILE,)),
     Figure("spread", "interquartile range over the median, of the noisier timing", "share", tables=(PROFILE,)),
+    Figure("uncertainty", "half the 95 % interval of the median over it, of the noisier timing", "share", tables=(PROFILE,)),
+    Figure(YARDSTICK, "what a fixed small computation took on the processor, in turns with what was timed", "s", tables=(PROFILE,)),
+    Figure(PACE, "the yardstick's median over the study's timings, over this one's: above 1, the processor was faster than usual; times and speeds are those at 1", "times", tables=(PROFILE,)),
     Figure("busy", "what disturbed the timing, if anything", type="str", tables=(PROFILE,)),
     Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE, ENGINES), tasks=IMAGES),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),

@@ -28,6 +28,7 @@ from study.cells import Cell, cells, directions, distributions
 from study.identity import identify
 from study.lease import Lease
 from study.lessons import Lessons
+from study.pace import at_usual_pace
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec
 from study.storage import close_to_one_file, let_readers_in, open_storage, opening
@@ -121,7 +122,8 @@ class Ledger:
         self.spec = spec
         self.address = None if storage is None else masked(storage)
         self.trials: dict[str, Trial] = {}
-        self.timings: list[IsolatedTiming] = []
+        self.timings: list[IsolatedTiming] = []  # at the machine's usual pace
+        self._recorded: list[IsolatedTiming] = []  # as they were made
         self.lessons = Lessons()
         self._studies: dict[str, optuna.Study] = {}
         self._unnamed: list[tuple[optuna.Study, int]] = []  # proposals whose driver died: nothing of them ever ran
@@ -289,7 +291,11 @@ class Ledger:
     def add_timing(self, timing: IsolatedTiming) -> None:
         value = number(timing.figures, self.spec.terms.speed)
         self.study(PROFILE).add_trial(optuna.create_trial(value=value, user_attrs=timing.attributes()))
-        self.timings.append(timing)
+        self._know([timing])
+
+    def _know(self, timings: list[IsolatedTiming]) -> None:
+        self._recorded += timings
+        self.timings[:] = at_usual_pace(self._recorded)
 
     # -- loading
 
@@ -305,7 +311,7 @@ class Ledger:
                 IsolatedTiming.read(trial.user_attrs) for trial in self.study(PROFILE).get_trials(deepcopy=False)
             ]
             # One that stands there twice was written again after its first writing had no answer.
-            self.timings += [timing for i, timing in enumerate(timings) if timing not in timings[:i]]
+            self._know([timing for i, timing in enumerate(timings) if timing not in timings[:i]])
 
     def _load(self, cell: Cell) -> None:
         study = self.study(cell.study_name)

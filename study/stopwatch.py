@@ -13,13 +13,16 @@ import ray
 import torch
 
 from models.engines import EAGER
+from record.figures import YARDSTICK
 from study import cluster
+from study.ledger import number
 from study.reservation import SHARED, Kind, Reservations
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec, split_settings
 from trainables import device as hardware
 from trainables import latency, timing
 from trainables import task as tasks
+from trainables.pace import Yardstick
 from trainables.task import Figures
 
 ATTEMPTS = 2  # what disturbs both would disturb a third
@@ -107,6 +110,7 @@ def _time(
     torch.set_num_threads(cpus)
     module = tasks.named(task)
     device, config = hardware.pick(gpu), module.Config(**training)
+    yardstick = Yardstick(device)
 
     def attempt(timed: Callable[[], Rows]) -> Attempt:
         before = ProcessorSeconds.read()
@@ -115,14 +119,15 @@ def _time(
         return Attempt(rows, share, hardware.other_processes_on(device))
 
     def profile() -> Rows:
-        return {EAGER: module.profile(config, model, options, device, shape, train_threads, latency_seconds)}
+        return {EAGER: module.profile(config, model, options, device, shape, train_threads, yardstick, latency_seconds)}
 
     rows = undisturbed(partial(attempt, profile))
     if [*engines] != [EAGER]:
-        contest = tasks.deployable(task).time_engines(config, model, options, device, shape, engines, latency_seconds)
+        time_engines = tasks.deployable(task).time_engines
+        contest = time_engines(config, model, options, device, shape, engines, yardstick, latency_seconds)
         rows = _with_engines(rows[EAGER], undisturbed(partial(attempt, contest)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
-    where: Figures = {"hardware": name, "host": socket.gethostname()}
+    where: Figures = {"hardware": name, "host": socket.gethostname(), YARDSTICK: yardstick.seconds}
     where |= {"torch": torch.__version__, "os": platform.system()}
     return {engine: figures | where for engine, figures in rows.items()}
 
@@ -130,16 +135,15 @@ def _time(
 def _with_engines(alone: Figures, rows: Rows) -> Rows:
     """The rows of all engines, of which the eager one also has what was timed of it alone: training, and what disturbed it."""
     eager = rows[EAGER]
-    spreads = [figures["spread"] for figures in (alone, eager)]
-    worst = max(spread for spread in spreads if isinstance(spread, float))
-    return rows | {EAGER: alone | eager | {"spread": worst, "busy": alone["busy"] or eager["busy"]}}
+    worst: Figures = {name: max(number(alone, name), number(eager, name)) for name in ("spread", "uncertainty")}
+    return rows | {EAGER: alone | eager | worst | {"busy": alone["busy"] or eager["busy"]}}
 
 
 def undisturbed(attempt: Callable[[], Attempt]) -> Rows:
     """The figures of the first attempt beside which nothing else ran, else of the least disturbed one.
 
-    What still disturbed them is told in `busy`; None if nothing did. Repeats that differ too much are not a reason for
-    another attempt: the timing itself has repeated them already (trainables/timing.py).
+    What still disturbed them is told in `busy`; None if nothing did. Turns that differ too much are not a reason for
+    another attempt: they would differ again.
     """
     attempts: list[Attempt] = []
     while len(attempts) < ATTEMPTS:
@@ -151,11 +155,15 @@ def undisturbed(attempt: Callable[[], Attempt]) -> Rows:
 
 
 def _disturbance(attempt: Attempt, figures: Figures) -> str | None:
-    if (spread := figures.get("spread")) is None:  # an engine that is refused was not timed
+    if "uncertainty" not in figures:  # an engine that is refused was not timed
         return None
-    assert isinstance(spread, float)
     if attempt.others_on_gpu:
         return f"{attempt.others_on_gpu} other processes were on the GPU"
     if attempt.share_of_others > timing.NOISE:
         return f"other processes took {attempt.share_of_others:.0%} of the processor time"
-    return f"the repeats' quartiles are {spread:.0%} apart" if spread > timing.NOISE else None
+    uncertainty = number(figures, "uncertainty")
+    return (
+        f"its turns differ so much that the median is uncertain by {uncertainty:.0%}"
+        if uncertainty > timing.NOISE
+        else None
+    )

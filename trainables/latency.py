@@ -8,20 +8,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 
 from trainables import timing
-from trainables.timing import Timing
+from trainables.pace import Yardstick
 
 CALLS = 1000
-SECONDS = 0.5  # a tenth of what timing a small model takes: 1,000 calls of half a millisecond
+SECONDS = 0.5  # at which short calls are many, and long ones, which are 3 at least, few
 LIMITED_SECONDS = (
     10.0  # where a limit asks for them: 1,000 calls of 10 ms, and bounds for the 99th percentile up to 27 ms
 )
-FIRST_CALLS, FIRST_SECONDS = 20, 2.0  # also of longer calls: as many as any other timing has
 WARM_UP_SECONDS = 0.2
 CONFIDENCE = 0.95
 PERCENTILES = {"latency_ms": 0.5, "latency_ms_p95": 0.95, "latency_ms_p99": 0.99}  # column: share of the calls below
@@ -32,11 +32,6 @@ class Latency:
     """Durations of single calls, in seconds."""
 
     seconds: Sequence[float]
-
-    @property
-    def timing(self) -> Timing:
-        """Median and quartiles of the calls."""
-        return Timing.of(self.seconds)
 
     def figures(self) -> dict[str, float | int | None]:
         """The columns, in ms: median and percentiles, each with its interval, whose upper end may be missing; the calls."""
@@ -49,27 +44,41 @@ class Latency:
         return columns
 
 
-def measure(call: Callable[[], object], device: torch.device, seconds: float = SECONDS, calls: int = CALLS) -> Latency:
-    """Time single calls, one after the other, until there were `calls` of them or they took `seconds`; the first 20 may take
-    2 s. Untimed ones come first.
+def measure(
+    call: Callable[[], object],
+    device: torch.device,
+    seconds: float = SECONDS,
+    yardstick: Yardstick | None = None,
+    calls: int = CALLS,
+) -> Latency:
+    """Time single calls for about so long, or until there were `calls` of them if that takes longer than a second.
 
     Nothing is timed again where the calls differ much: that would throw away the slow ones, which percentiles are about.
     To bound the 99th percentile from above takes 368 calls, the 95th 72.
     """
-    [latency] = alternate([call], device, seconds, calls)
+    [latency] = alternate([call], device, seconds, yardstick, calls)
     return latency
 
 
 def alternate(
-    rivals: Sequence[Callable[[], object]], device: torch.device, seconds: float = SECONDS, calls: int = CALLS
+    rivals: Sequence[Callable[[], object]],
+    device: torch.device,
+    seconds: float = SECONDS,
+    yardstick: Yardstick | None = None,
+    calls: int = CALLS,
 ) -> list[Latency]:
     """`measure` of each of these, in turns: what disturbs one disturbs the others."""
     for call in rivals:
         timing.warm_up(call, device, WARM_UP_SECONDS)
-    first = timing.rounds(rivals, device, FIRST_CALLS, FIRST_SECONDS * len(rivals), 3)
-    left = seconds * len(rivals) - sum(map(sum, first))
-    rest = timing.rounds(rivals, device, calls - len(first[0]), left, 0)
-    return [Latency([*early, *late]) for early, late in zip(first, rest, strict=True)]
+    turns = timing.rounds(rivals, device, yardstick, min(seconds, SECONDS))
+    while min(map(_calls, turns)) < calls and sum(sum(map(sum, own)) for own in turns) < seconds * len(rivals):
+        for own, more in zip(turns, timing.rounds(rivals, device, yardstick, 0, min_turns=1), strict=True):
+            own += more
+    return [Latency([*chain(*own)]) for own in turns]
+
+
+def _calls(turns: Sequence[Sequence[float]]) -> int:
+    return sum(map(len, turns))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -21,6 +21,8 @@ from record.folder import StudyFolder
 if TYPE_CHECKING:
     import torch
 
+    from trainables.pace import Yardstick
+
 Scalar = bool | int | float | str
 Settings = Mapping[str, Scalar | None]
 Figures = dict[str, float | int | str | None]  # one row: names of record/figures.py
@@ -148,9 +150,11 @@ class Task(Protocol[C, O, D, T]):
         device: torch.device,
         shape: Mapping[str, int],
         train_threads: int,
+        yardstick: Yardstick,
         latency_seconds: float,
     ) -> Figures:
-        """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about.
+        """Time one model on random data: the figures that `record.figures` marks as measured, and how they came about. Times
+        and speeds are those at the yardstick's usual pace.
 
         train_threads: of the training step, which a trial makes with its own share of the node; inference keeps torch's
         threads, all those that a deployed model would have. latency_seconds: how long calls at batch 1 are timed.
@@ -168,6 +172,7 @@ class Deployable(Protocol[C_contra]):
         device: torch.device,
         shape: Mapping[str, int],
         engines: Sequence[str],
+        yardstick: Yardstick,
         latency_seconds: float,
     ) -> Callable[[], dict[str, Figures]]:
         """Compile one model of random weights with each engine; the call that times inference in all of them, in turns.

@@ -1,4 +1,4 @@
-"""Time a call: warm-up, repeats, median and quartiles. Plain torch; whoever calls ensures that nothing else runs."""
+"""Time calls: warm-up, turns, median and quartiles. Plain torch; whoever calls ensures that nothing else runs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 import torch
 
 from trainables import device as hardware
+from trainables.pace import Yardstick
 
+TURN = 0.05  # seconds of one call after the other before it is another's turn
 LONGEST_CALL = 1.0  # seconds, after which no larger batch is tried
 SURE_CALL = 0.04  # seconds, at which a batch that gained nothing was not just disturbed: none larger is tried
-NOISE = 0.1  # a timing with a larger interquartile range over median counts as disturbed
+NOISE = 0.1  # a more uncertain timing counts as disturbed
 MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call: median, lower and upper quartile, and the number of timed calls."""
+    """Seconds per call: median over the turns, lower and upper quartile, and the number of turns."""
 
     median: float
     q1: float
@@ -27,45 +29,61 @@ class Timing:
     repeats: int
 
     @classmethod
-    def of(cls, times: Sequence[float]) -> Timing:
-        q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
-        return cls(median, q1, q3, len(times))
+    def of(cls, turns: Sequence[Sequence[float]]) -> Timing:
+        """From the durations of the calls in each turn, of which a turn has the mean."""
+        q1, median, q3 = statistics.quantiles(map(statistics.fmean, turns), n=4, method="inclusive")
+        return cls(median, q1, q3, len(turns))
 
     @property
     def spread(self) -> float:
         """Interquartile range over the median."""
         return (self.q3 - self.q1) / self.median
 
+    @property
+    def uncertainty(self) -> float:
+        """Half the 95 % interval of the median, over it: 1.96 standard errors, each of 1.253 standard deviations over the root
+        of the number of turns, and of a normal distribution the quartiles are 1.349 deviations apart."""
+        return float(1.96 * 1.253 / 1.349 * self.spread / self.repeats**0.5)
+
+
+def noise(*timings: Timing) -> dict[str, float]:
+    """The columns that tell how far the noisiest of these can be trusted."""
+    return {
+        "spread": max(timing.spread for timing in timings),
+        "uncertainty": max(timing.uncertainty for timing in timings),
+    }
+
 
 def measure(
-    call: Callable[[], object],
-    device: torch.device,
-    repeats: int = 20,
-    seconds: float = 2.0,
-    min_repeats: int = 3,
-    attempts: int = 3,
+    call: Callable[[], object], device: torch.device, yardstick: Yardstick | None = None, seconds: float = 1.0
 ) -> Timing:
-    """Time `call` until it ran `repeats` times or for `seconds`, whichever is first, but at least `min_repeats` times.
+    """Time a call alone for about so long.
 
-    Untimed calls come first, for a tenth of `seconds`: allocators, kernels and clocks settle meanwhile. If the
-    quartiles are more than NOISE apart, everything is timed again, up to `attempts` times; the steadiest timing counts.
+    Untimed calls come first, for a tenth of `seconds`: allocators, kernels and clocks settle meanwhile.
     """
     warm_up(call, device, seconds / 10)
+    return Timing.of(*rounds([call], device, yardstick, seconds=seconds))
 
-    def attempt() -> Timing:
-        return Timing.of(*rounds([call], device, repeats, seconds, min_repeats))
 
-    best = attempt()
-    while best.spread > NOISE and (attempts := attempts - 1) > 0:
-        best = min(best, attempt(), key=lambda timing: timing.spread)
-    return best
+def alternate(
+    calls: Sequence[Callable[[], object]],
+    device: torch.device,
+    yardstick: Yardstick | None = None,
+    seconds: float = 2.0,
+    min_turns: int = 3,
+) -> list[Timing]:
+    """Time several calls in turn (ABAB...), so that a disturbance of the machine affects all of them alike; `seconds` of
+    each, after one untimed call."""
+    for call in calls:
+        warm_up(call, device, 0)
+    return [Timing.of(own) for own in rounds(calls, device, yardstick, seconds, min_turns)]
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """The timing of inference at the batch size with the best throughput."""
+    """The timing of inference at a batch size."""
 
-    best: Timing
+    timing: Timing
     size: int
 
     def figures(self, unit: str) -> dict[str, float]:
@@ -73,57 +91,35 @@ class Throughput:
         name = f"inference_{unit}_per_second"
         return {
             "inference_batch": self.size,
-            name: self.size / self.best.median,
-            f"{name}_q1": self.size / self.best.q3,
-            f"{name}_q3": self.size / self.best.q1,
+            name: self.size / self.timing.median,
+            f"{name}_q1": self.size / self.timing.q3,
+            f"{name}_q3": self.size / self.timing.q1,
         }
 
 
-def best_throughput(
-    call: Callable[[int], Callable[[], object]],
-    sizes: Sequence[int],
-    device: torch.device,
-    first: Timing | None = None,
-) -> Throughput:
-    """Time the best batch, which a quick search over the rising sizes finds: of batches with nearly the same throughput
-    (MIN_GAIN) the smaller one.
+def best_batch(call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device) -> int:
+    """The batch size with the best throughput, from a quick search over the rising sizes: of batches with nearly the same
+    throughput (MIN_GAIN) the smaller one.
 
-    call: a batch size -> the call that processes such a batch. first: the timing of the first size, if it is known.
-    The search ends when two sizes in a row gain nothing (one alone may have been disturbed, if its calls are short),
-    memory runs out (raised only for the first size) or calls take so long that larger batches would take too long. So
-    the last of `sizes` is reached only where it pays.
+    call: a batch size -> the call that processes such a batch. Each size is timed in turns with the best one so far. The
+    search ends when two sizes in a row gain nothing (one alone may have been disturbed, if its calls are short), memory
+    runs out (raised only for the first size) or calls take so long that larger batches would take too long. So the last
+    of `sizes` is reached only where it pays.
     """
-    first = first or measure(call(sizes[0]), device)
-    best_size, best_seconds, misses = sizes[0], first.median, 0
+    best, best_size, misses = call(sizes[0]), sizes[0], 0
+    warm_up(best, device, 0)
     for size in sizes[1:]:
+        larger = call(size)
         try:
-            seconds = measure(call(size), device, repeats=3, seconds=0.25, attempts=1).median
+            before, now = alternate([best, larger], device, seconds=0.1, min_turns=2)
         except torch.OutOfMemoryError:
             break
-        expected = size * best_seconds / best_size
-        misses += 1
-        if expected / seconds >= MIN_GAIN:
-            best_size, best_seconds, misses = size, seconds, 0
-        if misses == 2 or (misses and expected > SURE_CALL) or seconds > LONGEST_CALL:
+        expected, misses = before.median * size / best_size, misses + 1
+        if expected / now.median >= MIN_GAIN:
+            best, best_size, misses = larger, size, 0
+        if misses == 2 or (misses and expected > SURE_CALL) or now.median > LONGEST_CALL:
             break
-    return Throughput(first if best_size == sizes[0] else measure(call(best_size), device, seconds=1.0), best_size)
-
-
-def alternate(
-    calls: Sequence[Callable[[], object]],
-    device: torch.device,
-    repeats: int = 20,
-    seconds: float = 10.0,
-    min_repeats: int = 3,
-) -> list[Timing]:
-    """Time several calls in turn (ABAB...), so that a disturbance of the machine affects all of them alike.
-
-    After one untimed call each, rounds follow until there were `repeats` or all calls together took `seconds`, but at
-    least `min_repeats`.
-    """
-    for call in calls:
-        warm_up(call, device, 0)
-    return [Timing.of(times) for times in rounds(calls, device, repeats, seconds, min_repeats)]
+    return best_size
 
 
 def warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:
@@ -137,16 +133,37 @@ def warm_up(call: Callable[[], object], device: torch.device, seconds: float) ->
 
 
 def rounds(
-    calls: Sequence[Callable[[], object]], device: torch.device, repeats: int, seconds: float, min_repeats: int
-) -> list[list[float]]:
-    """The durations of each call, in seconds, over rounds in which every call runs once; as many as `alternate` says."""
-    times: list[list[float]] = [[] for _ in calls]
-    took = 0.0
-    while (done := len(times[0])) < min_repeats or (done < repeats and took < seconds):
+    calls: Sequence[Callable[[], object]],
+    device: torch.device,
+    yardstick: Yardstick | None = None,
+    seconds: float = 2.0,
+    min_turns: int = 3,
+) -> list[list[list[float]]]:
+    """The durations of each call in each of its turns, in seconds, over rounds in which every call has its turn.
+
+    A turn lasts TURN, but at least one call. Rounds end when the calls took `seconds` each, but not before `min_turns`.
+    With a yardstick, durations are those of its usual pace: each is divided by what the yardstick took before and after
+    the turn, over what it usually takes.
+    """
+    times: list[list[list[float]]] = [[] for _ in calls]
+    took, before = 0.0, yardstick.turn() if yardstick else 1.0
+    while len(times[0]) < min_turns or took < seconds * len(calls):
         for call, own in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            hardware.synchronise(device)
-            own.append(time.perf_counter() - start)
-            took += own[-1]
+            durations = _turn(call, device)
+            took += sum(durations)
+            after = yardstick.turn() if yardstick else 1.0
+            pace = (before + after) / 2 / (yardstick.usual if yardstick else 1.0)
+            own.append([duration / pace for duration in durations])
+            before = after
     return times
+
+
+def _turn(call: Callable[[], object], device: torch.device) -> list[float]:
+    durations, ends = [], time.perf_counter() + TURN
+    while True:
+        start = time.perf_counter()
+        call()
+        hardware.synchronise(device)
+        durations.append((now := time.perf_counter()) - start)
+        if now >= ends:
+            return durations

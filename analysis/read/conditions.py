@@ -8,9 +8,10 @@ import pandas as pd
 from analysis.read.candidates import SEARCH, speed, terms
 from analysis.read.data_facts import data_lines
 from analysis.read.study_folder import Study
-from record.figures import REFUSED
+from record.figures import PACE, REFUSED
 from record.folder import STATES
 
+NOTED_PACE = 0.05
 _TIMED_WITH = {
     "threads": "{} threads",
     "train_threads": "{} in training",
@@ -50,7 +51,7 @@ def conditions(study: Study) -> list[str]:
             elif column in timings and (values := [str(value) for value in timings[column].dropna().unique()]):
                 details.append(form.format(" or ".join(values)))
         lines.append(f"Speed measured alone on: {', '.join(filter(None, details))}")
-    return lines + refusals(study) + learnt(study) + disturbed_timings(study)
+    return lines + refusals(study) + learnt(study) + pace(study) + disturbed_timings(study)
 
 
 def _dtypes(timings: pd.DataFrame) -> list[str]:
@@ -89,6 +90,17 @@ def learnt(study: Study) -> list[str]:
         of = f" ({name})" if len(study.names) > 1 else ""
         lines.append(f"Settings of earlier studies ({', '.join(sources)}) tried{of}: {counts}")
     return lines
+
+
+def pace(study: Study) -> list[str]:
+    """One line, where the processor's own speed changed while the study was timed."""
+    paces = study.profile[PACE].dropna()
+    if paces.empty or paces.between(1 - NOTED_PACE, 1 + NOTED_PACE).all():
+        return []
+    extent = f"from {paces.min():.2f} to {paces.max():.2f} times its usual pace"
+    return [
+        f"The processor ran at {extent} (pace in profile.csv) while it was timed; speeds are those at the usual one"
+    ]
 
 
 def disturbed_timings(study: Study) -> list[str]:

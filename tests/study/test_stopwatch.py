@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from study.stopwatch import Attempt, ProcessorSeconds, Rows, undisturbed
+from trainables.task import Figures
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from study.stopwatch import Attempt, ProcessorSeconds, Rows, undisturbed
         ([(1.0, 0.02, 0.5, 0), (2.0, 0.02, 0.3, 0)], 2.0, "other processes took 30%"),
         ([(1.0, 0.02, 0.0, 2), (2.0, 0.02, 0.0, 0)], 2.0, None),
         ([(1.0, 0.02, 0.2, 1), (2.0, 0.02, 0.0, 2)], 1.0, "1 other processes were on the GPU"),
-        ([(1.0, 0.15, 0.0, 0)], 1.0, "quartiles are 15% apart"),
+        ([(1.0, 0.15, 0.0, 0)], 1.0, "the median is uncertain by 15%"),
     ],
 )
 def test_a_disturbed_timing_is_repeated_and_says_so_if_that_did_not_help(
@@ -24,8 +25,8 @@ def test_a_disturbed_timing_is_repeated_and_says_so_if_that_did_not_help(
     left = iter(attempts)
 
     def attempt() -> Attempt:
-        median, spread, share, on_gpu = next(left)
-        return Attempt({"torch": {"median": median, "spread": spread}}, share, on_gpu)
+        median, uncertainty, share, on_gpu = next(left)
+        return Attempt({"torch": {"median": median, "uncertainty": uncertainty}}, share, on_gpu)
 
     figures = undisturbed(attempt)["torch"]
     assert list(left) == []
@@ -33,10 +34,12 @@ def test_a_disturbed_timing_is_repeated_and_says_so_if_that_did_not_help(
     assert figures["busy"] is None if busy is None else busy in str(figures["busy"])
 
 
-def test_each_engine_says_how_far_its_own_repeats_are_apart() -> None:
-    rows: Rows = {"torch": {"spread": 0.02}, "openvino": {"spread": 0.3}, "openvino_int8": {"refused": "cannot run it"}}
+def test_each_engine_says_how_uncertain_its_own_timing_is() -> None:
+    refused: Figures = {"refused": "cannot run it"}
+    rows: Rows = {"torch": {"uncertainty": 0.02}, "openvino": {"uncertainty": 0.3}, "openvino_int8": refused}
     busy = {engine: row["busy"] for engine, row in undisturbed(lambda: Attempt(rows, 0.0, 0)).items()}
-    assert busy == {"torch": None, "openvino": "the repeats' quartiles are 30% apart", "openvino_int8": None}
+    uncertain = "its turns differ so much that the median is uncertain by 30%"
+    assert busy == {"torch": None, "openvino": uncertain, "openvino_int8": None}
 
 
 def test_what_other_processes_took_is_a_share_of_the_processor_time() -> None:

@@ -30,7 +30,7 @@ def test_a_sleep_in_two_percent_of_the_calls_moves_the_99th_percentile_and_not_t
             time.sleep(0.02)
 
     measured = measure(call, CPU, seconds=600.0).figures()
-    assert measured["latency_calls"] == 1000
+    assert 1000 <= (measured["latency_calls"] or 0) < 2000
     p50, p99, low = (measured[name] for name in ("latency_ms", "latency_ms_p99", "latency_ms_p99_low"))
     assert p50 is not None and p99 is not None and low is not None
     assert p99 >= low >= 20.0 and p50 < 2.0

@@ -17,7 +17,9 @@ from trainables.image_classification.config import Config
 from trainables.image_classification.data import Data
 from trainables.image_classification.engines import evaluate_engines, time_engines
 from trainables.image_classification.loop import Loop
+from trainables.pace import Yardstick
 
+CPU = torch.device("cpu")
 OPTIONS = {"image_size": 8, "patch_size": 4, "width": 16, "depth": 1, "heads": 2, "feed_forward": 32}
 
 
@@ -31,7 +33,7 @@ def test_engines_are_timed_side_by_side_and_one_that_cannot_run_the_network_is_r
     """OpenVINO 2026.4 cannot compile the patches of scratch_vit in whole numbers."""
     names = ["torch", "onnxruntime", "openvino_int8"]
     shape = {"height": 8, "width": 8, "classes": 4}
-    rows = time_engines(Config(batch_size=8), "scratch_vit", OPTIONS, torch.device("cpu"), shape, names)()
+    rows = time_engines(Config(batch_size=8), "scratch_vit", OPTIONS, CPU, shape, names, Yardstick(CPU))()
     assert list(rows) == names
     for name in names[:2]:
         row = rows[name]
@@ -52,7 +54,7 @@ def trained(tmp_path: Path) -> tuple[Loop, Images, StudyFolder]:
     images, folder = Images(pixels, labels), StudyFolder(tmp_path)
     data = Data(tuple("abcd"), images, images)
     config = Config(batch_size=8, epochs=1, lr=3e-3, bfloat16=False)
-    loop = Loop(config, "scratch_vit", OPTIONS, "none", data, torch.device("cpu"))
+    loop = Loop(config, "scratch_vit", OPTIONS, "none", data, CPU)
     loop.run_epoch()
     return loop, Images(pixels[::-1].copy(), labels[::-1].copy()), folder
 

@@ -26,6 +26,7 @@ from trainables.data.images import Images
 from trainables.image_classification.config import Config
 from trainables.image_classification.loop import EVAL_BATCH, Loop
 from trainables.image_classification.profile import INFERENCE_BATCHES, noise
+from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
@@ -39,6 +40,7 @@ def time_engines(
     device: torch.device,
     shape: Mapping[str, int],
     names: Sequence[str],
+    yardstick: Yardstick,
     latency_seconds: float = latency.SECONDS,
 ) -> Callable[[], dict[str, Figures]]:
     """Compile one model of random weights with each engine; the call that times them, in turns, on random images.
@@ -59,7 +61,7 @@ def time_engines(
                 raise
             refused[name] = {REFUSED: reason(name, error)}
             runners.pop(name, None)
-    return partial(_time, loop, runners, refused, images, latency_seconds)
+    return partial(_time, loop, runners, refused, images, yardstick, latency_seconds)
 
 
 def evaluate_engines(
@@ -151,32 +153,33 @@ def _time(
     runners: Mapping[str, Runner],
     refused: Mapping[str, Figures],
     images: np.ndarray,
+    yardstick: Yardstick,
     latency_seconds: float,
 ) -> dict[str, Figures]:
     """Each engine's figures; the best batches are searched one engine after the other, the rest is timed in turns."""
-    found: dict[str, Throughput] = {}
+    sizes: dict[str, int] = {}
     failed: dict[str, Figures] = {}
     for name, runner in runners.items():
         try:
-            found[name] = timing.best_throughput(partial(_batch, runner, images), INFERENCE_BATCHES, loop.device)
+            sizes[name] = timing.best_batch(partial(_batch, runner, images), INFERENCE_BATCHES, loop.device)
         except Exception as error:
             if name == EAGER:
                 raise
             failed[name] = {REFUSED: reason(name, error)}
-    singles = [_batch(runners[name], images, 1) for name in found]
-    best = [_batch(runners[name], images, throughput.size) for name, throughput in found.items()]
-    latencies = latency.alternate(singles, loop.device, latency_seconds)
-    throughputs = timing.alternate(best, loop.device, seconds=SECONDS * len(found))
+    singles = [_batch(runners[name], images, 1) for name in sizes]
+    best = [_batch(runners[name], images, size) for name, size in sizes.items()]
+    latencies = latency.alternate(singles, loop.device, latency_seconds, yardstick)
+    throughputs = timing.alternate(best, loop.device, yardstick, seconds=SECONDS)
     rows: dict[str, Figures] = {}
-    for (name, throughput), single, several in zip(found.items(), latencies, throughputs, strict=True):
+    for (name, size), single, several in zip(sizes.items(), latencies, throughputs, strict=True):
         devices = engines.find(name).DEVICES
         rows[name] = {
             "dtype": runners[name].dtype,
             "device": loop.device.type if loop.device.type in devices else devices[0],
             "threads": torch.get_num_threads(),
-            **replace(throughput, best=several).figures("images"),
+            **Throughput(several, size).figures("images"),
             **single.figures(),
-            "spread": several.spread,
+            **timing.noise(several),
         }
     return {**rows, **failed, **refused}
 

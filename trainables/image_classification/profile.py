@@ -19,6 +19,7 @@ from trainables.image_classification.config import Config
 from trainables.image_classification.data import Data
 from trainables.image_classification.loop import Loop
 from trainables.latency import Latency
+from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
@@ -32,13 +33,12 @@ def profile(
     device: torch.device,
     shape: Mapping[str, int],
     train_threads: int,
+    yardstick: Yardstick,
     latency_seconds: float = latency.SECONDS,
 ) -> Figures:
-    """Time one model on random images of the data's shape (`shape` of data.py)."""
-    data = noise(config, **shape)
-    return measure(
-        Loop(replace(config, train_size=None), model, options, "none", data, device), train_threads, latency_seconds
-    )
+    """Time one model on random images of the data's shape (`shape` of data.py), all at the yardstick's usual pace."""
+    loop = Loop(replace(config, train_size=None), model, options, "none", noise(config, **shape), device)
+    return measure(loop, train_threads, yardstick, latency_seconds)
 
 
 def noise(config: Config, height: int, width: int, classes: int) -> Data:
@@ -49,7 +49,7 @@ def noise(config: Config, height: int, width: int, classes: int) -> Data:
     return Data(tuple(map(str, range(classes))), images, images)
 
 
-def measure(loop: Loop, train_threads: int, latency_seconds: float = latency.SECONDS) -> Figures:
+def measure(loop: Loop, train_threads: int, yardstick: Yardstick, latency_seconds: float = latency.SECONDS) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
     Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
@@ -58,9 +58,9 @@ def measure(loop: Loop, train_threads: int, latency_seconds: float = latency.SEC
     config, batch, generator = loop.config, np.arange(loop.config.batch_size), torch.Generator()
     loop.model.train()
     with hardware.threads(train_threads):
-        step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device)
+        step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device, yardstick)
     memory = hardware.peak_memory_mb(loop.device)
-    single, inference, flops = time_inference(loop, latency_seconds)
+    single, inference, flops = time_inference(loop, yardstick, latency_seconds)
     return {
         "batch": config.batch_size,
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
@@ -76,11 +76,11 @@ def measure(loop: Loop, train_threads: int, latency_seconds: float = latency.SEC
         "parameters": sum(p.numel() for p in loop.model.parameters()),
         "gflops_per_image": flops / 1e9,
         "peak_memory_mb": memory,
-        "spread": max(inference.best.spread, step.spread),
+        **timing.noise(inference.timing, step),
     }
 
 
-def time_inference(loop: Loop, latency_seconds: float) -> tuple[Latency, Throughput, int]:
+def time_inference(loop: Loop, yardstick: Yardstick, latency_seconds: float) -> tuple[Latency, Throughput, int]:
     """(latency at batch 1, throughput, floating point operations for one image)."""
     pixels = loop.data.train.images
 
@@ -89,8 +89,9 @@ def time_inference(loop: Loop, latency_seconds: float) -> tuple[Latency, Through
         return lambda: loop.logits(images)
 
     with loop.inference():
-        single = latency.measure(classify(1), loop.device, latency_seconds)
-        throughput = timing.best_throughput(classify, INFERENCE_BATCHES, loop.device, single.timing)
+        single = latency.measure(classify(1), loop.device, latency_seconds, yardstick)
+        size = timing.best_batch(classify, INFERENCE_BATCHES, loop.device)
+        throughput = Throughput(timing.measure(classify(size), loop.device, yardstick), size)
         loop.forward = loop.model  # a compiled model has no operators to count
         with FlopCounterMode(display=False) as flops:
             classify(1)()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from trainables import device as hardware
 from trainables import latency, timing
 from trainables.data.text.text_data import Pairs, Sentences
 from trainables.latency import Latency
+from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput, Timing
 from trainables.translation.batching import collate
@@ -35,12 +37,14 @@ def profile(
     device: torch.device,
     shape: Mapping[str, int],
     train_threads: int,
+    yardstick: Yardstick,
     latency_seconds: float = latency.SECONDS,
 ) -> Figures:
-    """Time one model on random sentences of the data's mean lengths (`shape` of data.py)."""
+    """Time one model on random sentences of the data's mean lengths (`shape` of data.py), all at the yardstick's usual
+    pace."""
     data = noise(config, **shape)
     loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
-    return measure(loop, shape["source_tokens"], shape["target_tokens"], train_threads, latency_seconds)
+    return measure(loop, shape["source_tokens"], shape["target_tokens"], train_threads, yardstick, latency_seconds)
 
 
 def noise(
@@ -63,7 +67,12 @@ def _vocabulary(size: int) -> Vocabulary:
 
 
 def measure(
-    loop: Loop, source_tokens: int, target_tokens: int, train_threads: int, latency_seconds: float = latency.SECONDS
+    loop: Loop,
+    source_tokens: int,
+    target_tokens: int,
+    train_threads: int,
+    yardstick: Yardstick,
+    latency_seconds: float = latency.SECONDS,
 ) -> Figures:
     """The isolated figures of a `Loop` on `noise` data.
 
@@ -72,9 +81,9 @@ def measure(
     """
     config, pairs = loop.config, loop.data.train
     with hardware.threads(train_threads):
-        step = time_step(loop)
+        step = time_step(loop, yardstick)
     memory = hardware.peak_memory_mb(loop.device)
-    single, decoding, flops = time_decoding(loop, source_tokens, target_tokens, latency_seconds)
+    single, decoding, flops = time_decoding(loop, source_tokens, target_tokens, yardstick, latency_seconds)
     seconds = step.median / config.accumulation
     return {
         "batch": len(pairs),
@@ -90,11 +99,11 @@ def measure(
         "parameters": sum(p.numel() for p in loop.model.parameters()),
         "gflops_per_sentence": flops / 1e9,
         "peak_memory_mb": memory,
-        "spread": max(decoding.best.spread, step.spread),
+        **timing.noise(decoding.timing, step),
     }
 
 
-def time_step(loop: Loop) -> Timing:
+def time_step(loop: Loop, yardstick: Yardstick) -> Timing:
     """The step of the optimiser with all its batches, each of which is all pairs."""
     config, pairs = loop.config, np.arange(len(loop.data.train))
 
@@ -105,11 +114,11 @@ def time_step(loop: Loop) -> Timing:
         loop.optimise(1e-4)
 
     loop.model.train()
-    return timing.measure(step, loop.device)
+    return timing.measure(step, loop.device, yardstick)
 
 
 def time_decoding(
-    loop: Loop, source_tokens: int, target_tokens: int, latency_seconds: float
+    loop: Loop, source_tokens: int, target_tokens: int, yardstick: Yardstick, latency_seconds: float
 ) -> tuple[Latency, Throughput, int]:
     """(latency of one sentence, throughput, floating point operations for one sentence).
 
@@ -125,8 +134,9 @@ def time_decoding(
         with torch.autocast(loop.device.type, torch.bfloat16, enabled=loop.uses_bfloat16):
             translate(loop.model, sentences, search, batch=count * search.beams)
 
-    single = latency.measure(lambda: decode(1), loop.device, latency_seconds)
-    throughput = timing.best_throughput(lambda size: lambda: decode(size), DECODING_BATCHES, loop.device, single.timing)
+    single = latency.measure(partial(decode, 1), loop.device, latency_seconds, yardstick)
+    size = timing.best_batch(partial(partial, decode), DECODING_BATCHES, loop.device)
+    throughput = Throughput(timing.measure(partial(decode, size), loop.device, yardstick), size)
     with FlopCounterMode(display=False) as flops:
         decode(1)
     return single, throughput, flops.get_total_flops()

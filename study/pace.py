@@ -1,0 +1,48 @@
+"""Isolated timings at one pace of the machine: each was made at its own, which its yardstick tells (trainables/pace.py)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from record import figures
+from record.figures import PACE, YARDSTICK
+from record.folder import PROFILE
+from trainables.task import Figures
+
+if TYPE_CHECKING:
+    from study.ledger import IsolatedTiming
+
+
+def at_usual_pace(recorded: Sequence[IsolatedTiming]) -> list[IsolatedTiming]:
+    """The timings as they would be had the machine always had its usual pace: on each kind of hardware that of the median
+    yardstick of the profile phase, so that the speeds of the search stay when confirm adds timings.
+
+    A timing without a yardstick, of a GPU or an older version, stays as it is.
+    """
+    yardsticks: dict[object, list[float]] = {}
+    for timing in [each for each in recorded if each.phase == PROFILE] or recorded:
+        if (duration := timing.figures.get(YARDSTICK)) is not None:
+            yardsticks.setdefault(timing.figures["hardware"], []).append(float(duration))
+    usual = {kind: statistics.median(durations) for kind, durations in yardsticks.items()}
+    return [_at(timing, usual.get(timing.figures.get("hardware"))) for timing in recorded]
+
+
+def _at(timing: IsolatedTiming, usual: float | None) -> IsolatedTiming:
+    duration = timing.figures.get(YARDSTICK)
+    if duration is None or usual is None:
+        return timing
+    pace = usual / float(duration)
+    engines = {engine: _scaled(own, pace) for engine, own in timing.engines.items()}
+    return replace(timing, figures=_scaled(timing.figures, pace), engines=engines)
+
+
+def _scaled(row: Figures, pace: float) -> Figures:
+    """pace: above 1 where the machine was faster than usual, where a call would have taken longer than it did."""
+    scaled = row | {PACE: pace}
+    for name, value in row.items():
+        if isinstance(value, float) and name in figures.BY_NAME and name != YARDSTICK:
+            scaled[name] = value * pace ** figures.BY_NAME[name].clock
+    return scaled
