@@ -78,7 +78,7 @@ def main(
     )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
-    mirror, folder = None, _folder(space, name, RESULTS if is_url(results) else Path(results))
+    mirror, folder = None, _folder(space, name, data, RESULTS if is_url(results) else Path(results))
     if is_url(results):
         mirror = Mirror(inside(results, folder.name))
         mirror.check()
@@ -106,10 +106,13 @@ def main(
     raise typer.Exit(status)
 
 
-def _folder(space: str | None, name: str | None, results: Path) -> Path:
-    if space is None and name is None:
-        raise UserError(f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces)")
-    study_name = name or Path(str(space)).stem
+def _folder(space: str | None, name: str | None, data: str | None, results: Path) -> Path:
+    if space is None and name is None and data is None:
+        raise UserError(
+            f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces), and --data NAME|DIR "
+            "alone chooses models for your images"
+        )
+    study_name = name or Path(str(space or data)).stem
     if message := name_message(study_name):
         raise UserError(f"--name {study_name[:80]!r}: {message}")
     return results / study_name
@@ -141,6 +144,8 @@ def _spec(
         check_storage(StudyFolder(folder), storage)
         if not resume:
             raise UserError(f"{folder}: this study exists; add --resume to continue it, or choose another --name")
+    if raw is None and overrides.data is not None and not resume:
+        raw = _chosen(overrides, data_dir)
     if raw is None:
         raise UserError(f"{folder}: no study to resume there; name a --space")
     spec = resolve(overrides.apply(raw), where)
@@ -148,6 +153,16 @@ def _spec(
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
     return find_data(typed(spec), None if "data.name" in overrides.changes() else file, data_dir), raw, not begun
+
+
+def _chosen(overrides: Overrides, data_dir: Path) -> dict[str, Any]:
+    """The space for data that come without one, after a line that says what was chosen."""
+    from study.space.chosen import choose, summary
+    from trainables.device import gpu_name
+
+    space = choose(str(overrides.data), data_dir, overrides.weights, gpu=bool(gpu_name()) and overrides.gpus != 0)
+    print(summary(space), file=sys.stderr)
+    return space
 
 
 def _check(spec: StudySpec, where: str) -> None:

@@ -48,7 +48,7 @@ def load_data(
     test, summary = whole.test, whole.summary
     if options.test is not None:
         test = _part_of_test(whole.test, options.test)
-        summary += f"; {len(test):,} of the test images are used"
+        summary += f"; {len(test):,} of the test images are used" if len(test) < len(whole.test) else ""
     return Data(whole.classes, *parts, summary, whole.pixel_range), test, whole.source
 
 
