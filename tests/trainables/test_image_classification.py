@@ -33,6 +33,7 @@ from trainables.image_classification.task import (
     load_data,
     profile,
 )
+from trainables.pace import Yardstick
 from trainables.training import Diverged
 
 CPU = torch.device("cpu")
@@ -293,7 +294,9 @@ def test_the_error_names_a_setting_out_of_bounds(field: str, value: float) -> No
 def test_a_profile_counts_parameters_and_flops() -> None:
     """Only the projection of the patches is counted by hand: a linear map of 3*4*4 values to width 16 per patch."""
     options = SCRATCH | {"depth": 1}
-    row = profile(Config(batch_size=8), "scratch_vit", options, CPU, {"height": 8, "width": 8, "classes": 4}, 1)
+    row = profile(
+        Config(batch_size=8), "scratch_vit", options, CPU, {"height": 8, "width": 8, "classes": 4}, 1, Yardstick(CPU)
+    )
     model = Loop(Config(), "scratch_vit", options, "none", _tiny(), CPU).model
     assert row["parameters"] == sum(p.numel() for p in model.parameters())
     projection = 2 * 16 * 48 * 16  # 16 patches of 48 values, each to 16
@@ -311,7 +314,8 @@ def test_training_is_timed_with_the_threads_of_a_trial_and_inference_with_all() 
             return super().logits(images)
 
     with hardware.threads(1):
-        row = measure(Watched(Config(batch_size=8), "scratch_vit", SCRATCH, "none", _tiny(), CPU), train_threads=2)
+        watched = Watched(Config(batch_size=8), "scratch_vit", SCRATCH, "none", _tiny(), CPU)
+        row = measure(watched, train_threads=2, yardstick=Yardstick(CPU))
         assert seen == {True: {2}, False: {1}}
         assert (row["threads"], row["train_threads"], torch.get_num_threads()) == (1, 2, 1)
 

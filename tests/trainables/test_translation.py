@@ -20,6 +20,7 @@ from trainables.data import DataError
 from trainables.data.text.options import TextOptions
 from trainables.data.text.text_data import Pairs, Sentences
 from trainables.data.text.tokenising import from_lines
+from trainables.pace import Yardstick
 from trainables.training import Diverged
 from trainables.translation.batching import buckets, collate, fixed_size, padded_lengths
 from trainables.translation.formulas import learning_rate, smoothed_entropy
@@ -244,7 +245,7 @@ def test_the_error_names_a_setting_out_of_bounds(field: str, value: object) -> N
 
 
 def test_a_profile_times_step_and_decoding(data: Data) -> None:
-    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, CPU, shape(data), train_threads=1)
+    row = profile(Config(batch_size=4, accumulation=2, beams=2), MODEL, TINY, CPU, shape(data), 1, Yardstick(CPU))
     training = loop(data)
     assert shape(data) == {"source_vocabulary": 10, "target_vocabulary": 10, "source_tokens": 4, "target_tokens": 4}
     assert row["parameters"] == sum(p.numel() for p in training.model.parameters()) and row["batch"] == 4
