@@ -97,7 +97,7 @@ def pace(study: Study) -> list[str]:
     paces = study.profile[PACE].dropna()
     if paces.empty or paces.between(1 - NOTED_PACE, 1 + NOTED_PACE).all():
         return []
-    extent = f"from {paces.min():.2f} to {paces.max():.2f} times its usual pace"
+    extent = f"{paces.min():.2f} to {paces.max():.2f} times its usual pace"
     return [
         f"The processor ran at {extent} (pace in profile.csv) while it was timed; speeds are those at the usual one"
     ]

@@ -20,6 +20,7 @@ from record.limits import CERTAINLY
 MAX_NAMES = 4
 MAX_SEEDS = 50  # that anybody would train
 SAME_POINTS = 0.05  # a smaller difference is shown as none
+SAME_SPEED = 0.1  # a timing that is not marked may be off by so much: no smaller gain of speed is a reason to choose
 
 
 class Headline(NamedTuple):
@@ -124,7 +125,7 @@ def _faster(study: Study, rows: pd.DataFrame, top: dict[Any, Any], accuracy: str
     """What to use for more speed: the next one on the front and the fastest."""
     words, by = terms(study), speed(study)
     on_front = front(rows, words.validation, by)
-    faster = on_front[on_front[by] > top[by]].to_dict("records")
+    faster = on_front[on_front[by] > (1 + SAME_SPEED) * top[by]].to_dict("records")
     options = [
         f"{_called(study, row)} with {row[by]:,.0f} ({_difference(study, row[accuracy] - top[accuracy])})"
         for row in (faster if len(faster) < 3 else [faster[0], faster[-1]])

@@ -56,6 +56,23 @@ def test_interval_over_seeds_and_images_by_hand() -> None:
     assert accuracy_interval([0.90, 0.92, 0.94], 400) == pytest.approx((0.92 - half, 0.92 + half), **EXACT)
 
 
+def test_all_right_is_not_certain() -> None:
+    """36 of 36 images with each of three seeds: Wilson's lower bound is 36 / (36 + 1.96^2) = 0.9036."""
+    z2 = stats.norm.ppf(0.975) ** 2
+    assert accuracy_interval([1.0, 1.0, 1.0], 36) == pytest.approx((36 / (36 + z2), 1.0), abs=1e-12)
+    assert accuracy_interval([0.0, 0.0], 36) == pytest.approx((0.0, z2 / (36 + z2)), abs=1e-12)
+
+
+@pytest.mark.parametrize("accuracy", [0.95, 0.98, 0.995])
+def test_interval_over_seeds_and_images_covers_near_one_as_often_as_it_says(accuracy: float) -> None:
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1000):
+        low, high = accuracy_interval((random.random((3, 100)) < accuracy).mean(axis=1), 100)
+        covered += low <= accuracy <= high
+    assert covered >= 940
+
+
 def test_interval_over_seeds_and_images_covers_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     covered = 0
