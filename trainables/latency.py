@@ -51,7 +51,8 @@ def measure(
     yardstick: Yardstick | None = None,
     calls: int = CALLS,
 ) -> Latency:
-    """Time single calls for about so long, or until there were `calls` of them if that takes longer than a second.
+    """Time single calls for SECONDS; where `seconds` is more, on until there were `calls` of them or that time is over. Untimed
+    ones come first, and there are three turns of calls at least.
 
     Nothing is timed again where the calls differ much: that would throw away the slow ones, which percentiles are about.
     To bound the 99th percentile from above takes 368 calls, the 95th 72.

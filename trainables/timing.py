@@ -57,7 +57,7 @@ def noise(*timings: Timing) -> dict[str, float]:
 def measure(
     call: Callable[[], object], device: torch.device, yardstick: Yardstick | None = None, seconds: float = 1.0
 ) -> Timing:
-    """Time a call alone for about so long.
+    """Time a call alone for about `seconds`, in three turns at least; with a yardstick at its usual pace (`rounds`).
 
     Untimed calls come first, for a tenth of `seconds`: allocators, kernels and clocks settle meanwhile.
     """

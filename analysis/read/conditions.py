@@ -11,7 +11,7 @@ from analysis.read.study_folder import Study
 from record.figures import PACE, REFUSED
 from record.folder import STATES
 
-NOTED_PACE = 0.05
+NOTED_PACE = 0.05  # a smaller change of the processor's speed is not worth a line
 _TIMED_WITH = {
     "threads": "{} threads",
     "train_threads": "{} in training",
