@@ -104,7 +104,7 @@ def pace(study: Study) -> list[str]:
 
 
 def disturbed_timings(study: Study) -> list[str]:
-    """One line, where something else used the hardware during the timings."""
+    """One line, where timings are not to be relied on."""
     disturbed = study.profile["busy"].notna().sum()
     words = f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)"
     return [words] if disturbed else []
@@ -116,9 +116,10 @@ def disturbed_spreads(study: Study) -> dict[tuple[Any, ...], float]:
     return {key: float(spreads.fillna(0.0).max()) for key, spreads in disturbed.groupby(study.keys)["spread"]}
 
 
-def was_disturbed(study: Study, row: Mapping[Any, Any]) -> bool:
-    """Whether a timing of the model of a trial (a row of study.trials) stayed disturbed."""
-    return tuple(row[key] for key in study.keys) in disturbed_spreads(study)
+def disturbance(study: Study, row: Mapping[Any, Any]) -> str | None:
+    """What disturbed a timing of the model of a trial (a row of study.trials); None if nothing did."""
+    own = study.profile[(study.profile[study.keys] == [row[key] for key in study.keys]).all(axis=1)]
+    return next((str(reason) for reason in own["busy"].dropna()), None)
 
 
 def interpolation_error(study: Study) -> list[str]:

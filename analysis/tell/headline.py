@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, front, searched, speed, terms
-from analysis.read.conditions import was_disturbed
+from analysis.read.conditions import disturbance
 from analysis.read.study_folder import Study
 from analysis.tell.answer import as_tuned, interval, not_learnt, recommendable, what_would_decide
 from analysis.tell.limits import nearest_miss
@@ -112,8 +112,8 @@ def _fast(study: Study, row: dict[Any, Any]) -> str:
     places = timed["hardware"].dropna().unique() if "hardware" in timed else []
     text = f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} on {places[0] if len(places) == 1 else 'the hardware'}"
     doubts = []
-    if was_disturbed(study, row):
-        doubts.append("something else used the hardware while it was timed: do not rely on this speed")
+    if reason := disturbance(study, row):
+        doubts.append(f"do not rely on this speed: {reason}")
     if of := limits(study):
         [held] = verdicts(study, pd.DataFrame([row]), of).to_dict("records")
         unsure = [str(limit) for limit in of if held[column(limit)] != CERTAINLY]
@@ -200,5 +200,5 @@ def _surer(study: Study, top: dict[Any, Any], rivals: pd.DataFrame, is_tested: b
     if similar.empty:
         return other_settings(study, rivals)
     seeds = float(similar["seeds_needed"].min())
-    how = f" More seeds: --resume --set confirm.seeds={math.ceil(seeds)}" if seeds < MAX_SEEDS else ""
+    how = f" More seeds help (--resume --set confirm.seeds={math.ceil(seeds)})." if seeds < MAX_SEEDS else ""
     return [what_would_decide(study, top, similar) + how, *other_settings(study, rivals[rivals["differ"]])]

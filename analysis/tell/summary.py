@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
-from analysis.read.conditions import conditions, interpolation_error, trials_by_state, was_disturbed
+from analysis.read.conditions import conditions, disturbance, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
 from analysis.tell.answer import not_learnt
 from analysis.tell.headline import headline
@@ -70,7 +70,7 @@ def _terminal_table(table: pd.DataFrame, study: Study) -> Table:
         columns |= {name.replace("_", " "): [_number(value, "g") for value in table[name]] for name in named}
     speeds = zip(table.to_dict("records"), table[words.speed], strict=True)
     columns[BY_NAME[words.speed].unit] = [
-        ("~" if was_disturbed(study, row) and not pd.isna(value) else "") + _number(value, ",.0f")
+        ("~" if disturbance(study, row) and not pd.isna(value) else "") + _number(value, ",.0f")
         for row, value in speeds
     ]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
@@ -90,7 +90,7 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if table["on_front"].any():
         lines.append("front: yes where no other candidate is both faster and more accurate")
     rows = table[table[speed(study)].notna()].to_dict("records")
-    if any(was_disturbed(study, row) for row in rows):
+    if any(disturbance(study, row) for row in rows):
         lines.append("~: a speed of a model one of whose timings stayed disturbed; do not rely on it")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:

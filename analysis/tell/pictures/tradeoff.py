@@ -35,7 +35,7 @@ from record.pareto import pareto_mask
 from record.tasks import Terms
 
 MAX_POINTS = 2000  # search trials drawn; of more, an even share, the 100 best and always the front
-HOLLOW = "hollow: something else used the hardware while it was timed; whisker: as wide as the interquartile range of its repeats"
+HOLLOW = "hollow: a timing not to be relied on (busy in profile.csv says why); whisker: the interquartile range of its repeats"
 NOTHING_MEASURED = "No trial with a measured speed and accuracy yet."
 
 
