@@ -1,17 +1,19 @@
 """The verbs that show a trained model at work: translate, attention.
 
 python -m analysis translate results/translation_small "Eine Frau steht im Garten." --beams 5
+python -m analysis translate results/translation_small test.de --reference test.en > translations.en
 python -m analysis attention results/translation_small --sentence "Eine Frau steht im Garten."
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from analysis.cli.arguments import Folder, TrialOption
-from analysis.cli.output import writing
+from analysis.cli.output import print_notes, writing
 from analysis.read.errors import StudyError
 from record.folder import StudyFolder
 
@@ -24,13 +26,20 @@ def translate(
     text: Annotated[list[str], typer.Argument(metavar="SENTENCE|FILE|-", help="Sentences, files of them, or -.")],
     trial: TrialOption = "best",
     beams: Annotated[int | None, typer.Option(help="Width of the beam search [default: the study's].", min=1)] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="A file of right translations, one a line: sacreBLEU is told on standard error.")
+    ] = None,
 ) -> None:
     """Translate sentences, the lines of files, or (-) of standard input; one line out for each line in."""
-    from analysis.use.translator import Translator
+    from analysis.use.translator import Translator, sacrebleu
 
     sentences = [line for argument in text for line in _lines(argument)]
-    for line in Translator(folder, trial).translate(sentences, beams):
+    right = None if reference is None else _references(reference, len(sentences))
+    translations = Translator(folder, trial).translate(sentences, beams)
+    for line in translations:
         print(line)
+    if right is not None:
+        print_notes([sacrebleu(translations, right)])
 
 
 @app.command()
@@ -81,11 +90,23 @@ def split_lines(content: bytes) -> list[str]:
 
 def _lines(argument: str) -> list[str]:
     """The sentences of one argument: standard input for "-", a file's lines where there is a file of that name."""
-    try:
-        if argument == "-":
-            return split_lines(sys.stdin.buffer.read())
-        if len(argument) < 200 and Path(argument).is_file():
-            return split_lines(Path(argument).read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{argument}: cannot be read as UTF-8 text ({error})") from error
+    if argument == "-":
+        return _read(argument, sys.stdin.buffer.read)
+    if len(argument) < 200 and Path(argument).is_file():
+        return _read(argument, Path(argument).read_bytes)
     return [argument]
+
+
+def _references(file: Path, sentences: int) -> list[str]:
+    lines = _read(str(file), file.read_bytes)
+    if len(lines) != sentences or not lines:
+        raise StudyError(f"--reference {file} has {len(lines)} lines for {sentences} sentences: give one line for each")
+    return lines
+
+
+def _read(name: str, read: Callable[[], bytes]) -> list[str]:
+    try:
+        return split_lines(read())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(f"{name}: cannot be read as UTF-8 text ({reason})") from error

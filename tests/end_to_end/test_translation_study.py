@@ -115,6 +115,22 @@ def test_sentences_files_and_standard_input_are_translated(study: tuple[Path, st
         assert word in "ABCDEF"
 
 
+def test_a_test_set_is_scored_as_the_study_scored_it(study: tuple[Path, str], tmp_path: Path) -> None:
+    """The same trial, the same test set: the line that sacreBLEU prints holds the table's own test_bleu."""
+    text = study[0].parents[1] / "data" / "text"
+    [kept] = (study[0] / "translations").iterdir()
+    tested = pd.read_csv(study[0] / "trials.csv").set_index("trial").loc[kept.stem]
+    result = ask("translate", study[0], text / "test.src", "--reference", text / "test.tgt", "--trial", kept.stem)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 30
+    signature, _, score = result.stderr.splitlines()[-1].partition(" = ")
+    assert signature.startswith("BLEU|nrefs:1|bs:1000|") and "version:" in signature
+    assert float(score.split()[0]) == pytest.approx(tested["test_bleu"], abs=0.006)
+    (tmp_path / "short.trg").write_text("A\n")
+    wrong = ask("translate", study[0], text / "test.src", "--reference", tmp_path / "short.trg")
+    assert wrong.returncode == 2 and "short.trg has 1 lines for 30 sentences" in wrong.stderr
+
+
 def test_attention_is_drawn_with_source_reference_and_translation(study: tuple[Path, str], tmp_path: Path) -> None:
     source = (study[0].parents[1] / "data" / "text" / "test.src").read_text().splitlines()[0]
     result = ask("attention", study[0], "--sentence", source, "--to", tmp_path)
