@@ -153,7 +153,7 @@ FIGURES: tuple[Figure, ...] = (
     _timed("gflops_per_sentence", "floating point operations of inference", "GFLOP", "less", "GFLOPs per sentence", TEXT),
     Figure("peak_memory_mb", "peak memory of training", "MB", better="less", alone=True, measured=True, objective=True, tables=(TRIALS, EPOCHS, PROFILE)),
     # -- what came of it
-    Figure("pareto", "whether no other trial of the phase beats it in every objective", type="boolean"),
+    Figure("pareto", "whether no other trial of the phase that may hold the limits beats it in every objective", type="boolean"),
     Figure("candidate", "search trial that a confirm trial repeats", type="str", tables=(TRIALS, ENGINES)),
     Figure("learnt_from", "trial of an earlier study whose settings it tries: STUDY/TRIAL", type="str"),
     Figure("cell", "cell: the model entry with its factor values", type="str"),

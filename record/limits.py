@@ -33,8 +33,10 @@ class Limit:
         return value <= self.value if self.is_upper else value >= self.value
 
     def excess(self, row: Mapping[str, object]) -> float:
-        """By which factor the figure of a timing is beyond the limit; 1 or less where it holds."""
+        """By which factor the figure of a timing is beyond the limit; 1 or less where it holds, infinite where it is unknown."""
         value = _number(row.get(self.name))
+        if math.isnan(value):
+            return math.inf
         return value / self.value if self.is_upper else self.value / value if value else math.inf
 
     def verdict(self, row: Mapping[str, object]) -> str:
@@ -56,8 +58,10 @@ class Limit:
 
 def measured(name: str, row: Mapping[str, object]) -> str:
     """A figure of a timing with its interval: "4.2 ms (4 to 4.6)"."""
+    if math.isnan(value := _number(row.get(name))):
+        return "not measured"
     low, high = interval(name, row)
-    return _shown(name, _number(row.get(name)), ".4g") + (f" ({low:.4g} to {high:.4g})" if low < high else "")
+    return _shown(name, value, ".4g") + (f" ({low:.4g} to {high:.4g})" if low < high else "")
 
 
 def _shown(name: str, value: float, form: str) -> str:

@@ -14,7 +14,9 @@ import models
 from models.engines import EAGER
 from record import figures
 from record.folder import COMPLETE, CONFIRM, SEARCH, write_whole
+from record.limits import NOT
 from record.pareto import pareto_mask
+from study import limits
 from study.costs import DataFacts, deployed, interpolated_speed, setting_costs, trial_costs
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.schema import StudySpec, split_settings
@@ -39,9 +41,21 @@ def trial_rows(ledger: Ledger, data: DataFacts) -> list[Figures]:
     """One row per trial, in the order in which they started."""
     rows = [_trial_row(ledger, trial, data) for trial in _in_order(ledger)]
     objectives = ledger.spec.objectives
+    held = _within_limits(ledger)
+    complete = [row for row in rows if row["state"] == COMPLETE]
+    for row in complete:
+        row["pareto"] = False
     for phase, columns in ((SEARCH, objectives), (CONFIRM, _tested(ledger.spec))):
-        _mark_front([row for row in rows if row["phase"] == phase], columns, figures.maximise(objectives))
+        of_phase = [row for row in complete if row["phase"] == phase and row["trial"] in held]
+        _mark_front(of_phase, columns, figures.maximise(objectives))
     return rows
+
+
+def _within_limits(ledger: Ledger) -> set[str]:
+    """The trials that hold the limits of the space, or may."""
+    if not ledger.spec.limits:
+        return set(ledger.trials)
+    return {name for name, trial in ledger.trials.items() if limits.of_trial(ledger, trial) != NOT}
 
 
 def _tested(spec: StudySpec) -> list[str]:
@@ -101,11 +115,10 @@ def _reached(trial: Trial, task: str) -> Figures:
 
 
 def _mark_front(rows: Sequence[Figures], columns: Sequence[str], maximise: Sequence[bool]) -> None:
-    """Set `pareto` of the complete rows. The repeats of a candidate count by their means."""
+    """Set `pareto` of these rows. The repeats of a candidate count by their means."""
     repeats: defaultdict[object, list[Figures]] = defaultdict(list)
     for row in rows:
-        if row["state"] == COMPLETE:
-            repeats[row["candidate"] or row["trial"]].append(row)
+        repeats[row["candidate"] or row["trial"]].append(row)
     points = [[_mean(group, column) for column in columns] for group in repeats.values()]
     for group, on_front in zip(repeats.values(), pareto_mask(points, maximise), strict=True):
         for row in group:

@@ -56,13 +56,13 @@ app = typer.Typer()
 
 
 @app.command()
-def table(folders: Folders, format: FormatOption = Format.TEXT) -> None:
-    """One row per model: its best candidate, settings, speed, cost."""
+def table(folders: Folders, under: UnderOption = None, format: FormatOption = Format.TEXT) -> None:
+    """One row per model: its best candidate, of those that hold the limits or may; settings, speed, cost."""
     from analysis.tell.summary import print_summary
     from analysis.tell.tables import print_frame
     from analysis.weigh.summary import summary
 
-    study = _comparable(folders)
+    study = _comparable(folders, under)
     if format is Format.TEXT:
         print_summary(study)
     else:
@@ -88,13 +88,13 @@ def pareto(
     from analysis.tell.tables import print_frame
     from record.pareto import pareto_mask
 
-    study = _comparable(folders)
+    study = _comparable(folders, under)
     rows, accuracy = _rows(study, phase)
     names = [x or speed(study), y or accuracy, *([z] if z else [])]
     columns, maximise = zip(*(_column_and_direction(rows, name) for name in names), strict=True)
     if len(set(columns)) < len(columns):
         raise StudyError(f"--x, --y and --z must be different columns, not {' and '.join(columns)}")
-    rows, limited = _within(study, rows, under)
+    rows, limited = _within(study, rows)
     on_front = pareto_mask(rows[list(columns)].to_numpy(dtype=float, na_value=float("nan")), maximise)
     front = rows[on_front].sort_values(columns[0], kind="stable")
     print_notes([*study.notes, *_doubts(study, front)])
@@ -124,14 +124,14 @@ def best(
     from analysis.tell.answer import not_learnt
     from analysis.tell.tables import print_frame
 
-    study = _comparable(folders)
+    study = _comparable(folders, under)
     rows, shown_accuracy = _rows(study, phase)
     accuracy, more_y = _column_and_direction(rows, y or terms(study).validation)
     untimed = x is None and above is None and speed(study) in rows and rows[speed(study)].isna().all()
     speed_column, more_x = _column_and_direction(rows, accuracy if untimed else x or speed(study))
     if not (more_x and more_y):
         raise StudyError("best needs columns of which more is better; `pareto` also takes costs")
-    rows, limited = _within(study, rows, under)
+    rows, limited = _within(study, rows)
     needs = _picks(rows, accuracy, speed_column, terms(study).point if points is None else points, above)
     answers = _answers(needs)
     shown = ["need", *_shown(study, [accuracy, *([] if y else [shown_accuracy]), speed_column, *limited])]
@@ -144,23 +144,24 @@ def best(
         raise typer.Exit(1)
 
 
-def _comparable(folders: list[Path]) -> Study:
-    """The studies as one. Raises `StudyError` where they have different data."""
+def _comparable(folders: list[Path], under: list[str] | None) -> Study:
+    """The studies as one, under the given limits. Raises `StudyError` where they have different data."""
     from analysis.read.same_data import check_same_data, hardware_notes
     from analysis.read.study_folder import load
+    from analysis.weigh.limits import limited
 
     study = load(*folders)
     check_same_data(study)
     print_notes(hardware_notes(study))
-    return study
+    return limited(study, under) if under else study
 
 
-def _within(study: Study, rows: pd.DataFrame, under: list[str] | None) -> tuple[pd.DataFrame, list[str]]:
+def _within(study: Study, rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The candidates that hold the limits, or may, and the columns that say so."""
     from analysis.tell.limits import nearest_miss
     from analysis.weigh.limits import column, holding, limits, verdicts
 
-    asked = limits(study, under or ())
+    asked = limits(study)
     held = holding(study, rows, asked)
     if held.empty and len(rows):
         print_notes([nearest_miss(study, rows, asked)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -19,16 +20,19 @@ from record.limits import NOT, Limit, interval, known, parse
 Timing = Mapping[Any, Any]  # a row of profile.csv
 
 
-def limits(study: Study, options: Sequence[str] = ()) -> list[Limit]:
-    """Those that the options name, NAME=VALUE, and else those of the space; of merged studies, if they have the same ones.
+def limits(study: Study) -> list[Limit]:
+    """Those of the space; of merged studies, if they have the same ones."""
+    given = [spec.get("limits") or {} for spec in study.specs.values()]
+    names = set(known(terms(study).name))
+    same = all(each == given[0] for each in given) and isinstance(given[0], dict)
+    return [Limit(name, float(value)) for name, value in given[0].items() if name in names] if same else []
+
+
+def limited(study: Study, options: Sequence[str]) -> Study:
+    """The study as if its space had the limits that the options name, NAME=VALUE, and no others.
 
     Raises StudyError for an option that is no limit, or of what the study did not measure.
     """
-    if not options:
-        given = [spec.get("limits") or {} for spec in study.specs.values()]
-        names = set(known(terms(study).name))
-        same = all(each == given[0] for each in given) and isinstance(given[0], dict)
-        return [Limit(name, float(value)) for name, value in given[0].items() if name in names] if same else []
     try:
         asked = [parse(option, terms(study).name) for option in options]
     except UserError as error:
@@ -39,7 +43,8 @@ def limits(study: Study, options: Sequence[str] = ()) -> list[Limit]:
                 f"--under {limit.name}={limit.value:g}: this study did not measure it: an older version ran it, or it has "
                 "no profile phase"
             )
-    return asked
+    own = {"limits": {limit.name: limit.value for limit in asked}}
+    return replace(study, specs={name: spec | own for name, spec in study.specs.items()})
 
 
 def column(limit: Limit) -> str:

@@ -13,6 +13,7 @@ from analysis.read.candidates import (
     terms,
 )
 from analysis.read.study_folder import Study
+from analysis.weigh.limits import within_limits
 from analysis.weigh.tradeoff import best_per_model
 from record import figures
 from record.folder import STATES
@@ -26,12 +27,13 @@ def summary(study: Study) -> pd.DataFrame:
     A model with confirmed candidates is shown by the one with the best validation accuracy, so that this choice leaves
     the test split unused: `test_accuracy` is its mean over `seeds` runs, `test_accuracy_std` their standard deviation.
     Other models are shown by their best search trial and have no test accuracy. `on_front`: no candidate of any
-    model beats this one in both accuracy and speed. The states count the trials of the search.
+    model beats this one in both accuracy and speed. The states count the trials of the search. With limits, all this is
+    said of the candidates that hold them, or may; a model that has none keeps an empty row.
     """
     words, speed_column = terms(study), speed(study)
     best = best_candidates(study)
     rows, accuracy = choices(study)
-    winners = front(rows, accuracy, speed_column)
+    winners = front(within_limits(study, rows), accuracy, speed_column)
     names = identity(study)
     best["on_front"] = best.set_index(names).index.isin(winners.set_index(names).index)
     measures = [words.tested, f"{words.tested}_std", "seeds", words.validation]
@@ -45,14 +47,18 @@ def summary(study: Study) -> pd.DataFrame:
 def best_candidates(study: Study) -> pd.DataFrame:
     """Each model's candidate with the best validation accuracy: a confirmed one if there is any, else a search trial.
 
-    In a study of several engines the best of all of them, of equals the fastest.
+    In a study of several engines the best of all of them, of equals the fastest. With limits, of those that hold them, or
+    may, if any does.
     """
-    accuracy, candidates = terms(study).validation, confirmed(study)
+    candidates = confirmed(study)
     if study.several_engines:
         candidates = candidates.sort_values(speed(study), ascending=False, kind="stable")
-    repeated = best_per_model(candidates, accuracy, study.keys)
-    once = best_per_model(searched(study), accuracy, study.keys)
-    return pd.concat([repeated, once]).drop_duplicates(study.keys).reset_index(drop=True)
+    repeated_before_once = within_limits(study, pd.concat([candidates, searched(study)], ignore_index=True))
+    best = [
+        best_per_model(rows, terms(study).validation, study.keys)
+        for _, rows in repeated_before_once.groupby(repeated_before_once["seeds"].isna())
+    ]
+    return pd.concat([*best, repeated_before_once.head(0)]).drop_duplicates(study.keys).reset_index(drop=True)
 
 
 def _counts(study: Study) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from analysis.tell.answer import answers
 from analysis.tell.summary import print_summary
 from analysis.weigh.comparison import comparisons, intervals
 from analysis.weigh.limits import holding, timing, verdicts
-from record.limits import Limit
+from record.limits import Limit, measured
 
 P99 = "latency_ms_p99"
 # (model, ratio, p99, its interval, disturbed): the middle ratio of vit_tome was not timed.
@@ -141,3 +141,27 @@ def test_the_most_accurate_one_within_the_limits_is_compared_with_the_others(tmp
         pairs[limit] = comparisons(analysis.load(folder))
     assert set(pairs[20.0]["first"]) == {"vit-000"} and set(pairs[5.0]["first"]) == {"vit_tome-000"}
     assert set(pairs[5.0]["second"]) == {"vit-000", "resnet18-000"}
+
+
+def test_the_table_under_a_limit_shows_the_best_of_those_that_may_hold_it(folder: Path, ask: Any) -> None:
+    """vit (8 ms) has none; vit_tome's most accurate at ratio 0 (6 ms) breaks it, the one between two timings may hold it."""
+    status, out, _ = ask("table", folder, "--under", f"{P99}=5", "--format", "json")
+    rows = pd.read_json(io.StringIO(out)).set_index("model")
+    assert status == 0
+    assert pd.isna(rows.trial["vit"]) and pd.isna(rows.on_front["vit"])
+    assert rows.trial[["vit_tome", "resnet18", "scratch_vit"]].tolist() == [
+        "vit_tome-001",
+        "resnet18-000",
+        "scratch_vit-000",
+    ]
+    assert rows.on_front[["vit_tome", "resnet18", "scratch_vit"]].astype(bool).all()
+    status, out, _ = ask("table", folder, "--under", f"{P99}=5")
+    assert status == 0 and f"under {P99} 5 ms): vit_tome-001," in " ".join(out.split())
+    status, out, err = ask("table", folder, "--under", "latency_ms_p98=5")
+    assert status == 2 and "did you mean" in err and out == ""
+
+
+def test_what_was_not_timed_is_not_shown_as_nan_milliseconds() -> None:
+    limit = Limit(P99, 5.0)
+    assert measured(P99, {}) == "not measured"
+    assert limit.excess({}) == float("inf") and limit.excess({P99: 10.0}) == 2.0 and limit.verdict({}) == "perhaps"
