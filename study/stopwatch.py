@@ -118,14 +118,20 @@ def _time(
         share = ProcessorSeconds.read().share_of_others(before)
         return Attempt(rows, share, hardware.other_processes_on(device))
 
-    def profile() -> Rows:
-        return {EAGER: module.profile(config, model, options, device, shape, train_threads, yardstick, latency_seconds)}
+    what = (config, model, options, device, shape)
 
-    rows = undisturbed(partial(attempt, profile))
-    if [*engines] != [EAGER]:
-        time_engines = tasks.deployable(task).time_engines
-        contest = time_engines(config, model, options, device, shape, engines, yardstick, latency_seconds)
-        rows = _with_engines(rows[EAGER], undisturbed(partial(attempt, contest)))
+    def profile() -> Rows:
+        return {EAGER: module.profile(*what, train_threads, yardstick, latency_seconds)}
+
+    def profile_training() -> Rows:
+        return {EAGER: tasks.deployable(task).profile_training(*what, train_threads, yardstick)}
+
+    if [*engines] == [EAGER]:
+        rows = undisturbed(partial(attempt, profile))
+    else:
+        alone = undisturbed(partial(attempt, profile_training))
+        contest = tasks.deployable(task).time_engines(*what, engines, yardstick, latency_seconds)
+        rows = _with_engines(alone[EAGER], undisturbed(partial(attempt, contest)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     where: Figures = {"hardware": name, "host": socket.gethostname(), YARDSTICK: yardstick.seconds}
     where |= {"torch": torch.__version__, "os": platform.system()}
@@ -133,7 +139,7 @@ def _time(
 
 
 def _with_engines(alone: Figures, rows: Rows) -> Rows:
-    """The rows of all engines, of which the eager one also has what was timed of it alone: training, and what disturbed it."""
+    """The rows of all engines, of which the eager one also has what was timed alone: training, and what disturbed it."""
     eager = rows[EAGER]
     worst: Figures = {name: max(number(alone, name), number(eager, name)) for name in ("spread", "uncertainty")}
     return rows | {EAGER: alone | eager | worst | {"busy": alone["busy"] or eager["busy"]}}

@@ -164,6 +164,18 @@ class Task(Protocol[C, O, D, T]):
 class Deployable(Protocol[C_contra]):
     """What the module of a task has besides whose models run in the engines of models/engines (`Terms.engines`)."""
 
+    def profile_training(
+        self,
+        config: C_contra,
+        model: str,
+        options: Settings,
+        device: torch.device,
+        shape: Mapping[str, int],
+        train_threads: int,
+        yardstick: Yardstick,
+    ) -> Figures:
+        """`Task.profile` without the times of inference, for what `time_engines` times in turns."""
+
     def time_engines(
         self,
         config: C_contra,

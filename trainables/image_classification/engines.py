@@ -6,7 +6,6 @@ The caller ensures that nothing else runs while something is timed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,7 @@ from trainables import latency, timing
 from trainables.data.images import Images
 from trainables.image_classification.config import Config
 from trainables.image_classification.loop import EVAL_BATCH, Loop
-from trainables.image_classification.profile import INFERENCE_BATCHES, noise
+from trainables.image_classification.profile import INFERENCE_BATCHES, loop_on_noise
 from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
@@ -47,9 +46,8 @@ def time_engines(
 
     Images start in main memory, where logits end: what a GPU has to fetch is part of its time.
     """
-    data = noise(config, **shape)
-    loop = Loop(replace(config, train_size=None), model, options, "none", data, device)
-    images = data.train.images
+    loop = loop_on_noise(config, model, options, device, shape)
+    images = loop.data.train.images
     runners: dict[str, Runner] = {}
     refused: dict[str, Figures] = {}
     for name in names:

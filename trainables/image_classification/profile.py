@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from trainables.image_classification.loop import Loop
 from trainables.latency import Latency
 from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
-from trainables.timing import Throughput
+from trainables.timing import Throughput, Timing
 
 INFERENCE_BATCHES = (1, 4, 16, 64, 256, 1024, 4096)
 
@@ -37,8 +38,27 @@ def profile(
     latency_seconds: float = latency.SECONDS,
 ) -> Figures:
     """Time one model on random images of the data's shape (`shape` of data.py), all at the yardstick's usual pace."""
-    loop = Loop(replace(config, train_size=None), model, options, "none", noise(config, **shape), device)
-    return measure(loop, train_threads, yardstick, latency_seconds)
+    return measure(loop_on_noise(config, model, options, device, shape), train_threads, yardstick, latency_seconds)
+
+
+def profile_training(
+    config: Config,
+    model: str,
+    options: Settings,
+    device: torch.device,
+    shape: Mapping[str, int],
+    train_threads: int,
+    yardstick: Yardstick,
+) -> Figures:
+    """`profile` without the times of inference."""
+    figures, step = _training(loop_on_noise(config, model, options, device, shape), train_threads, yardstick)
+    return figures | timing.noise(step)
+
+
+def loop_on_noise(
+    config: Config, model: str, options: Settings, device: torch.device, shape: Mapping[str, int]
+) -> Loop:
+    return Loop(replace(config, train_size=None), model, options, "none", noise(config, **shape), device)
 
 
 def noise(config: Config, height: int, width: int, classes: int) -> Data:
@@ -55,44 +75,53 @@ def measure(loop: Loop, train_threads: int, yardstick: Yardstick, latency_second
     Inference goes from uint8 images on the device to logits, at batch 1 and at the batch with the best throughput;
     the training step is the one of `Loop`, at the config's batch, with `train_threads` threads.
     """
+    training, step = _training(loop, train_threads, yardstick)
+    single, inference = time_inference(loop, yardstick, latency_seconds)
+    return training | inference.figures("images") | single.figures() | timing.noise(inference.timing, step)
+
+
+def _training(loop: Loop, train_threads: int, yardstick: Yardstick) -> tuple[Figures, Timing]:
+    """What the training step takes, and what else is known of the model and its timing; the step alone."""
     config, batch, generator = loop.config, np.arange(loop.config.batch_size), torch.Generator()
     loop.model.train()
     with hardware.threads(train_threads):
         step = timing.measure(lambda: loop.train_step(batch, config.lr, generator), loop.device, yardstick)
-    memory = hardware.peak_memory_mb(loop.device)
-    single, inference, flops = time_inference(loop, yardstick, latency_seconds)
     return {
         "batch": config.batch_size,
         "dtype": "bfloat16" if loop.uses_bfloat16 else "float32",
         "device": loop.device.type,
         "threads": torch.get_num_threads(),
         "train_threads": train_threads,
-        **inference.figures("images"),
-        **single.figures(),
         "train_step_seconds": step.median,
         "train_step_seconds_q1": step.q1,
         "train_step_seconds_q3": step.q3,
         "train_images_per_second": config.batch_size / step.median,
         "parameters": sum(p.numel() for p in loop.model.parameters()),
-        "gflops_per_image": flops / 1e9,
-        "peak_memory_mb": memory,
-        **timing.noise(inference.timing, step),
-    }
+        "peak_memory_mb": hardware.peak_memory_mb(loop.device),
+        "gflops_per_image": _operations(loop) / 1e9,
+    }, step
 
 
-def time_inference(loop: Loop, yardstick: Yardstick, latency_seconds: float) -> tuple[Latency, Throughput, int]:
-    """(latency at batch 1, throughput, floating point operations for one image)."""
-    pixels = loop.data.train.images
+def _operations(loop: Loop) -> int:
+    """Floating point operations of the inference of one image."""
+    forward, loop.forward = loop.forward, loop.model  # a compiled model has no operators to count
+    with loop.inference(), FlopCounterMode(display=False) as flops:
+        _classifying(loop, 1)()
+    loop.forward = forward
+    return flops.get_total_flops()
 
-    def classify(size: int) -> Callable[[], object]:
-        images = torch.from_numpy(np.resize(pixels, (size, *pixels.shape[1:]))).to(loop.device)
-        return lambda: loop.logits(images)
 
+def time_inference(loop: Loop, yardstick: Yardstick, latency_seconds: float) -> tuple[Latency, Throughput]:
+    """(latency at batch 1, throughput at the best batch)."""
+    classify = partial(_classifying, loop)
     with loop.inference():
         single = latency.measure(classify(1), loop.device, latency_seconds, yardstick)
         size = timing.best_batch(classify, INFERENCE_BATCHES, loop.device)
-        throughput = Throughput(timing.measure(classify(size), loop.device, yardstick), size)
-        loop.forward = loop.model  # a compiled model has no operators to count
-        with FlopCounterMode(display=False) as flops:
-            classify(1)()
-    return single, throughput, flops.get_total_flops()
+        return single, Throughput(timing.measure(classify(size), loop.device, yardstick), size)
+
+
+def _classifying(loop: Loop, size: int) -> Callable[[], object]:
+    """The call that classifies so many images on the device."""
+    pixels = loop.data.train.images
+    images = torch.from_numpy(np.resize(pixels, (size, *pixels.shape[1:]))).to(loop.device)
+    return lambda: loop.logits(images)

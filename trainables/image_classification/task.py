@@ -17,11 +17,11 @@ from trainables.image_classification.data import (
 )
 from trainables.image_classification.engines import evaluate_engines, time_engines
 from trainables.image_classification.loop import Loop, number_of_batches
-from trainables.image_classification.profile import profile
+from trainables.image_classification.profile import profile, profile_training
 
 __all__ = [
     "Config", "Data", "DataOptions", "Loop", "check_train_size", "describe", "epoch_seconds", "evaluate_engines", "keep",
-    "load_data", "model_options", "profile", "shape", "steps", "time_engines",
+    "load_data", "model_options", "profile", "profile_training", "shape", "steps", "time_engines",
 ]  # fmt: skip
 
 
