@@ -78,7 +78,7 @@ def main(
     )
     if profile and not dry_run:
         raise UserError("--profile goes with --dry-run: a study profiles its models by itself, see phases")
-    mirror, folder = None, _folder(space, name, data, RESULTS if is_url(results) else Path(results))
+    mirror, folder = None, (RESULTS if is_url(results) else Path(results)) / study_name(space, name, data)
     if is_url(results):
         mirror = Mirror(inside(results, folder.name))
         mirror.check()
@@ -106,16 +106,17 @@ def main(
     raise typer.Exit(status)
 
 
-def _folder(space: str | None, name: str | None, data: str | None, results: Path) -> Path:
+def study_name(space: str | None, name: str | None, data: str | None) -> str:
+    """Of the study that these options ask for. Raises UserError where it is no name of a folder, or they ask for none."""
     if space is None and name is None and data is None:
         raise UserError(
             f"--space is missing; the built-in ones are {', '.join(space_names())} (see --list-spaces), and --data NAME|DIR "
             "alone chooses models for your images"
         )
-    study_name = name or Path(str(space or data)).stem
-    if message := name_message(study_name):
-        raise UserError(f"--name {study_name[:80]!r}: {message}")
-    return results / study_name
+    name = name or Path(str(space or data)).stem
+    if message := name_message(name):
+        raise UserError(f"--name {name[:80]!r}: {message}")
+    return name
 
 
 def _where(space: str | None, folder: Path) -> str:

@@ -10,7 +10,6 @@ import typer
 
 import run_study
 from record.errors import UserError
-from study.space.plain import name_message
 from study.space.reading import read_space, space_names
 
 LOCAL = ("list_spaces", "dry_run", "profile", "address", "watch")  # of a run: what a job cannot take
@@ -23,14 +22,10 @@ def parsed(arguments: Sequence[str]) -> dict[str, Any]:
     for name in LOCAL:
         if options.get(name):
             raise UserError(f"--{name.replace('_', '-')}: not for a submitted study; `vision-study run` takes it")
-    if options["space"] is None and options["name"] is None:
-        raise UserError("--space is missing; submit takes the options of `vision-study run`")
+    study = run_study.study_name(options["space"], options["name"], options["data"])
     if options["space"] is not None:
         read_space(options["space"])
-    name = options["name"] or Path(options["space"]).stem
-    if message := name_message(name):
-        raise UserError(f"--name {name[:80]!r}: {message}")
-    return options | {"name": name}
+    return options | {"name": study}
 
 
 def command(options: dict[str, Any], sent_space: str) -> tuple[list[str], Path | None]:
