@@ -16,6 +16,7 @@ TURN = 0.05  # seconds of one call after the other before it is another's turn
 LONGEST_CALL = 1.0  # seconds, after which no larger batch is tried
 SURE_CALL = 0.04  # seconds, at which a batch that gained nothing was not just disturbed: none larger is tried
 NOISE = 0.1  # a more uncertain timing counts as disturbed
+CHOICE_SECONDS = 0.5  # of each batch size between which the best one is chosen
 MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 
 
@@ -98,28 +99,51 @@ class Throughput:
 
 
 def best_batch(call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device) -> int:
-    """The batch size with the best throughput, from a quick search over the rising sizes: of batches with nearly the same
-    throughput (MIN_GAIN) the smaller one.
+    """The batch size with the best throughput; of batches with nearly the same throughput (MIN_GAIN) the smaller one.
 
-    call: a batch size -> the call that processes such a batch. Each size is timed in turns with the best one so far. The
-    search ends when two sizes in a row gain nothing (one alone may have been disturbed, if its calls are short), memory
-    runs out (raised only for the first size) or calls take so long that larger batches would take too long. So the last
-    of `sizes` is reached only where it pays.
+    call: a batch size -> the call that processes such a batch. A quick search over the rising sizes says about where the
+    best one lies; which of it and its neighbours it is, turns at more length say.
     """
-    best, best_size, misses = call(sizes[0]), sizes[0], 0
-    warm_up(best, device, 0)
+    found, tried = _quick_search(call, sizes, device)
+    at = [*tried].index(found)
+    near = [*tried.items()][max(0, at - 1) : at + 2]
+    candidates = [(size, calls) for size, (calls, seconds) in near if size == found or seconds <= LONGEST_CALL]
+    timings = alternate([calls for _, calls in candidates], device, seconds=CHOICE_SECONDS)
+    (best, _), fastest = candidates[0], timings[0].median
+    for (size, _), timing in zip(candidates[1:], timings[1:], strict=True):
+        if size / timing.median >= MIN_GAIN * best / fastest:
+            best, fastest = size, timing.median
+    return best
+
+
+Tried = dict[int, tuple[Callable[[], object], float]]  # batch size: its call, and about how many seconds one takes
+
+
+def _quick_search(
+    call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device
+) -> tuple[int, Tried]:
+    """(the best of the sizes that were tried, these).
+
+    Each size is timed in turns with the best one so far. The search ends when two sizes in a row gain nothing (one alone
+    may have been disturbed, if its calls are short), memory runs out (raised only for the first size) or calls take so
+    long that larger batches would take too long. So the last of `sizes` is reached only where it pays.
+    """
+    best, misses = sizes[0], 0
+    tried: Tried = {best: (call(best), 0.0)}
+    warm_up(tried[best][0], device, 0)
     for size in sizes[1:]:
         larger = call(size)
         try:
-            before, now = alternate([best, larger], device, seconds=0.1, min_turns=2)
+            before, now = alternate([tried[best][0], larger], device, seconds=0.1, min_turns=2)
         except torch.OutOfMemoryError:
             break
-        expected, misses = before.median * size / best_size, misses + 1
+        tried[size] = larger, now.median
+        expected, misses = before.median * size / best, misses + 1
         if expected / now.median >= MIN_GAIN:
-            best, best_size, misses = larger, size, 0
+            best, misses = size, 0
         if misses == 2 or (misses and expected > SURE_CALL) or now.median > LONGEST_CALL:
             break
-    return best_size
+    return best, tried
 
 
 def warm_up(call: Callable[[], object], device: torch.device, seconds: float) -> None:

@@ -103,6 +103,16 @@ def test_the_batch_with_the_best_throughput_is_searched(
     assert best_batch(lambda size: lambda: time.sleep(seconds(size)), sizes, CPU) == best
 
 
+def test_a_batch_that_was_disturbed_in_the_quick_search_is_still_found() -> None:
+    """The first three calls of the largest take 0.1 s, as if something else ran, all others 2 ms."""
+    largest = itertools.chain([0.1] * 3, itertools.repeat(0.002))
+
+    def call(size: int) -> Callable[[], None]:
+        return lambda: time.sleep(next(largest) if size == 256 else 0.002)
+
+    assert best_batch(call, (1, 16, 256), CPU) == 256
+
+
 def test_the_search_for_the_best_batch_ends_where_memory_does() -> None:
     def call(size: int) -> Callable[[], object]:
         def run() -> None:
