@@ -103,4 +103,6 @@ def baseline_lines(study: Study, qualities: Sequence[str], shown: Iterable[float
 
 def baselines_caption(lines: Sequence[BaselineLine]) -> str:
     """A sentence for each line, which a caption ends with."""
-    return "".join(f" {'Dashed: ' if line.is_drawn else ''}{line.label}." for line in lines)
+    return "".join(
+        f" {f'Dashed: {line.label}' if line.is_drawn else line.label[:1].upper() + line.label[1:]}." for line in lines
+    )
