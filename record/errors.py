@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
-    """Bad input. The message is one line: what is wrong, where, and what would be right."""
+    """Bad input. The message is one line: what is wrong, where, and what would be right.
+
+    What it quotes, such as a file's name, may hold line breaks and the terminal's own commands: they are shown escaped.
+    """
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
 def nearest(word: str, valid: Iterable[str], examples: Sequence[str] = ()) -> str:

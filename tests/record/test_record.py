@@ -212,3 +212,8 @@ def test_a_checkpoint_that_is_none_is_one_line(tmp_path: Path, content: bytes) -
     with pytest.raises(Unreadable, match="is not a readable checkpoint") as error:
         contents.read_checkpoint(path, torch.load)
     assert "\n" not in str(error.value)
+
+
+def test_a_message_to_the_user_is_one_line_whatever_it_quotes() -> None:
+    shown = str(UserError("weights file \u2028\n\x1b[2J schön does not exist"))
+    assert shown == r"weights file \u2028\n\x1b[2J schön does not exist"
