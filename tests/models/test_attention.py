@@ -80,18 +80,18 @@ def test_bfloat16_on_a_cpu_is_close_to_the_exact_result(kind, autocast):
 def test_products_are_written_out_only_in_bfloat16_and_up_to_a_size():
     def writes_out(keys, dtype):
         q, k, *_ = case(2, keys, "none", dtype)
-        return attention._writes_out(q, k)
+        return attention._writes_out(q.requires_grad_(), k)
 
     assert writes_out(1024, torch.bfloat16)
     assert not writes_out(1025, torch.bfloat16)
     assert not writes_out(64, torch.float32)
     q, k, *_ = case(1024, 1024, "none", torch.bfloat16)
-    assert attention._writes_out(q, k)
+    assert attention._writes_out(q.requires_grad_(), k)
     assert not attention._writes_out(q.expand(2, 2, 1024, 8).repeat(65, 1, 1, 1), k)  # 130 x 2 x 1024 x 1024 scores
-    few, many = torch.zeros(2, 6, 200, 8, dtype=torch.bfloat16), torch.zeros(2, 6, 210, 8, dtype=torch.bfloat16)
-    assert not attention._writes_out(few[:1], few[:1])  # without gradients, on 6 x 200 x 200 scores
-    assert attention._writes_out(few[:1].requires_grad_(), few[:1])
+    few, many = (torch.zeros(images, 6, 9, 8, dtype=torch.bfloat16) for images in (21, 22))
+    assert not attention._writes_out(few, few)  # without gradients, 126 heads
     assert attention._writes_out(many, many)
+    assert attention._writes_out(few.requires_grad_(), few)
     with torch.autocast("cpu", torch.float16):
         assert not writes_out(64, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
