@@ -37,7 +37,8 @@ def wilson_interval(right: float, total: int, confidence: float = 0.95) -> Inter
     z2, share = stats.norm.ppf((1 + confidence) / 2) ** 2, right / total
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = np.sqrt(z2 * (share * (1 - share) / total + z2 / (4 * total**2))) / (1 + z2 / total)
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # Of none or all right, rounding would leave the share outside.
+    return Interval(max(0.0, min(share, float(centre - half))), min(1.0, max(share, float(centre + half))))
 
 
 def binomial_p(right: float, total: int, share: float) -> float:

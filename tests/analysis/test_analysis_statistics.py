@@ -38,7 +38,14 @@ def test_student_interval_agrees_with_statsmodels(values: list[float]) -> None:
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_interval_agrees_with_statsmodels(counted: tuple[int, int]) -> None:
     right, total = counted
-    assert wilson_interval(right, total) == pytest.approx(proportion_confint(right, total, method="wilson"), **EXACT)
+    low, high = wilson_interval(right, total)
+    assert (low, high) == pytest.approx(proportion_confint(right, total, method="wilson"), **EXACT)
+    assert low <= right / total <= high  # exactly, for whiskers have no negative length
+
+
+@pytest.mark.parametrize("total", [*range(1, 400)])
+def test_wilson_interval_holds_all_and_none(total: int) -> None:
+    assert wilson_interval(total, total).high == 1.0 and wilson_interval(0, total).low == 0.0
 
 
 def test_nothing_measured_says_nothing() -> None:

@@ -156,7 +156,7 @@ def test_a_study_learns_from_an_earlier_one_says_so_and_needs_it_no_more(copied:
 def test_dry_run_prints_the_study_and_leaves_nothing(tmp_path: Path, run_study: Program) -> None:
     result = run_study("--space", "digits_compare", "--trials", 7, "--dry-run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert yaml.safe_load(result.stdout)["trials"] == 7 and "# 28 search trials" in result.stdout
+    assert yaml.safe_load(result.stdout)["trials"] == 7 and "# 35 search trials" in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,6 +17,7 @@ from analysis.tell.pictures.tradeoff import NOTHING_MEASURED, AccuracyVsSpeed
 from analysis.tell.pictures.tuning import ExpectedBest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis as MatplotlibAxis
 
@@ -97,8 +98,9 @@ def _accuracy_vs_speed(axes: "Axes", picture: AccuracyVsSpeed) -> None:
                 x[hollow], y[hollow], xerr=widths, fmt="none", color=colour, alpha=opacity, capsize=3, elinewidth=0.8
             )
         if marks.confirmed:
-            bars = [(y - points["low"]).fillna(0), (points["high"] - y).fillna(0)]
-            axes.errorbar(x, y, yerr=bars, fmt="none", color=colour, alpha=opacity, capsize=4, elinewidth=1.2)
+            axes.errorbar(
+                x, y, yerr=_whiskers(y, points), fmt="none", color=colour, alpha=opacity, capsize=4, elinewidth=1.2
+            )
             for place in zip(x, y, points["engine"], strict=True):
                 axes.annotate(place[2], place[:2], (6, 4), textcoords="offset points", fontsize=7, color=colour)
     # A step, not a slope: whoever needs a speed between two points can only take the faster, or cheaper, one.
@@ -204,7 +206,7 @@ def _calibration(axes: "Axes", picture: Calibration) -> None:
     axes.plot([0, 1], [0, 1], **BASELINE_STYLE)
     for curve in picture.curves:
         points, (colour, _, marker) = curve.points, curve.style
-        bars = [points["accuracy"] - points["low"], points["high"] - points["accuracy"]]
+        bars = _whiskers(points["accuracy"], points)
         axes.errorbar(points["probability"], points["accuracy"], yerr=bars, color=colour, marker=marker, capsize=3)
     _legend_of_models(axes, {curve.model: curve.style for curve in picture.curves}, "-")
 
@@ -229,3 +231,8 @@ def _scale_in_ratios(axes: "Axes") -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if high < 20 * low else (1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}")
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _whiskers(y: "pd.Series", points: "pd.DataFrame") -> "list[pd.Series]":
+    """Lengths below and above y, none where there is no interval; an end that rounding put on y's other side is on y."""
+    return [(y - points["low"]).fillna(0).clip(lower=0), (points["high"] - y).fillna(0).clip(lower=0)]
