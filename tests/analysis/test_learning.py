@@ -166,7 +166,9 @@ def test_chance_is_a_line_in_the_pictures_of_accuracy(tmp_path: Path, baseline: 
         lines = [line.get_ydata()[0] for line in dashed]
         shapes = html.figure(picture).to_plotly_json()["layout"].get("shapes", ())
         assert lines == [shape["y0"] for shape in shapes] == [baseline] * is_drawn
-        assert label in html.drawn(picture).caption
+        assert (
+            f" {label.capitalize()}" in html.drawn(picture).caption or f"Dashed: {label}" in html.drawn(picture).caption
+        )
     # Trainings begin near chance, so their curves reach down to it: 0.3 to 0.85.
     assert [line.is_drawn for line in made["learning_curves"].baselines] == [True]
 

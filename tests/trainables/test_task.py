@@ -68,7 +68,7 @@ def test_every_data_set_loads_as_the_protocol_says(sets: ModuleType, load: Calla
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_a_task_with_engines_has_the_names_of_their_protocol(name: str) -> None:
     has = [hasattr(task.named(name), attribute) for attribute in vars(task.Deployable) if not attribute.startswith("_")]
-    assert has == [tasks.terms(name).engines] * 2
+    assert has == [tasks.terms(name).engines] * 3
 
 
 def test_the_figures_of_engines_are_part_of_a_row() -> None:
