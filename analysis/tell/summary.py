@@ -14,7 +14,7 @@ from analysis.tell.headline import headline
 from analysis.tell.tables import grid
 from analysis.tell.wording import choice_name, count, shortened, trial_name
 from analysis.weigh.comparison import comparisons, intervals
-from analysis.weigh.limits import limits, within_limits
+from analysis.weigh.limits import holding, limits
 from analysis.weigh.summary import summary
 from record.figures import BY_NAME
 from record.folder import FAILED
@@ -116,7 +116,7 @@ def _front_line(study: Study) -> list[str]:
     if rows.empty:
         return []
     column = speed(study)
-    rows = within_limits(study, rows)
+    rows = holding(study, rows, limits(study))
     names = shortened([choice_name(row, study) for row in front(rows, accuracy, column).to_dict("records")], 12)
     of = "".join(f", {limit}" for limit in limits(study))
     return [f"Front ({accuracy} against {BY_NAME[column].unit}, slowest first{of}): {names or 'empty'}"]

@@ -13,7 +13,7 @@ from analysis.read.candidates import (
     terms,
 )
 from analysis.read.study_folder import Study
-from analysis.weigh.limits import within_limits
+from analysis.weigh.limits import holding, limits, within_limits
 from analysis.weigh.tradeoff import best_per_model
 from record import figures
 from record.folder import STATES
@@ -28,12 +28,13 @@ def summary(study: Study) -> pd.DataFrame:
     the test split unused: `test_accuracy` is its mean over `seeds` runs, `test_accuracy_std` their standard deviation.
     Other models are shown by their best search trial and have no test accuracy. `on_front`: no candidate of any
     model beats this one in both accuracy and speed. The states count the trials of the search. With limits, all this is
-    said of the candidates that hold them, or may; a model that has none keeps an empty row.
+    said of the candidates that hold them, or may; a model that has none keeps an empty row. Where no model has one, all
+    are shown, and none is on the front.
     """
     words, speed_column = terms(study), speed(study)
     best = best_candidates(study)
     rows, accuracy = choices(study)
-    winners = front(within_limits(study, rows), accuracy, speed_column)
+    winners = front(holding(study, rows, limits(study)), accuracy, speed_column)
     names = identity(study)
     best["on_front"] = best.set_index(names).index.isin(winners.set_index(names).index)
     measures = [words.tested, f"{words.tested}_std", "seeds", words.validation]

@@ -9,9 +9,7 @@ from torch.nn import functional as F
 # Up to this many keys, a token's scores for the backward pass take no more memory than the rest of its block.
 MAX_KEYS = 1024
 MAX_SCORES = 2**28  # of all heads of a batch: half a gigabyte in bfloat16
-MIN_HEADS = (
-    128  # of all examples of a batch, in inference: the kernel takes its time for each of them, at however few tokens
-)
+MIN_HEADS = 128  # of all examples of a batch, in inference: the kernel takes long for each, at however few tokens
 # torch's softmax reads rows of bfloat16 in vectors of 32 and the tail one by one, at six times the cost per number.
 VECTOR, MAX_TAIL = 32, 8
 

@@ -161,6 +161,15 @@ def test_the_table_under_a_limit_shows_the_best_of_those_that_may_hold_it(folder
     assert status == 2 and "did you mean" in err and out == ""
 
 
+def test_a_limit_that_nothing_holds_leaves_no_front(folder: Path, ask: Any) -> None:
+    status, out, _ = ask("table", folder, "--under", "inference_images_per_second=600")
+    shown = " ".join(out.split())
+    assert status == 0 and "no candidate is above inference_images_per_second 600" in shown.lower()
+    assert "above inference_images_per_second 600 images/s): empty" in shown and " yes " not in out
+    status, out, _ = ask("table", folder, "--under", "inference_images_per_second=600", "--format", "json")
+    assert status == 0 and not pd.read_json(io.StringIO(out)).on_front.any()
+
+
 def test_what_was_not_timed_is_not_shown_as_nan_milliseconds() -> None:
     limit = Limit(P99, 5.0)
     assert measured(P99, {}) == "not measured"
