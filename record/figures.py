@@ -18,6 +18,8 @@ TRIALS, EPOCHS, PROFILE, ENGINES = "trials", "epochs", "profile", "engines"  # t
 IMAGES, TEXT = (IMAGE_CLASSIFICATION.name,), (TRANSLATION.name,)
 REFUSED = "refused"  # column that says why a study does without an engine
 PACE, YARDSTICK = "pace", "yardstick_seconds"  # of the machine while it timed something
+NOISE = 0.1  # of a speed: what differs by less counts as as fast, and one that is more uncertain is not relied on
+TIMING_SECONDS = "timing_seconds"
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
 
 
@@ -182,7 +184,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("uncertainty", "half the 95 % interval of the median over it, of the noisier timing", "share", tables=(PROFILE,)),
     Figure(YARDSTICK, "what a fixed small computation took on the processor when the timing began; it takes turns with what is timed", "s", tables=(PROFILE,)),
     Figure(PACE, "the median of the profile phase's yardsticks over this one: above 1, the processor was faster than usual; times and speeds are those at 1", "times", tables=(PROFILE,)),
-    Figure("busy", "what disturbed the timing, if anything", type="str", tables=(PROFILE,)),
+    Figure(TIMING_SECONDS, "how long the timing took", "s", tables=(PROFILE,)),
+    Figure("busy", "what ran beside the timing and made it slower, if anything", type="str", tables=(PROFILE,)),
     Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE, ENGINES), tasks=IMAGES),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),
     Figure("host", "host name of the node", type="str", tables=(PROFILE,)),

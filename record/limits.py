@@ -34,7 +34,7 @@ class Limit:
 
     def excess(self, row: Mapping[str, object]) -> float:
         """By which factor the figure of a timing is beyond the limit; 1 or less where it holds, infinite where it is unknown."""
-        value = _number(row.get(self.name))
+        value = number(row.get(self.name))
         if math.isnan(value):
             return math.inf
         return value / self.value if self.is_upper else self.value / value if value else math.inf
@@ -43,22 +43,26 @@ class Limit:
         """CERTAINLY or NOT where the whole interval of the figure is on one side of the limit, else PERHAPS.
 
         row: a timing, with the columns of profile.csv. The interval is that of the percentiles of the latency, 95 %, and of
-        a speed the quartiles over its repeats, which for 20 of them is about the same; a figure without one counts as
-        exact. A disturbed timing is too slow, by nobody knows how much: no time and no speed is NOT within a limit by it.
+        a speed the quartiles over its repeats, which for 20 of them is about the same, both widened to the `uncertainty` of
+        the timing; a figure without one counts as exact. A disturbed timing is too slow, by nobody knows how much: no time
+        and no speed is NOT within a limit by it.
         """
-        value = _number(row.get(self.name))
+        value = number(row.get(self.name))
         if math.isnan(value):
             return PERHAPS
         low, high = interval(self.name, row)
+        is_clocked = figures.BY_NAME[self.name].clocked
+        if is_clocked and not math.isnan(uncertainty := number(row.get("uncertainty"))):
+            low, high = min(low, value / (1 + uncertainty)), max(high, value * (1 + uncertainty))
         if self.holds(low) and self.holds(high):
             return CERTAINLY
-        disturbed = figures.BY_NAME[self.name].clocked and isinstance(row.get("busy"), str)
+        disturbed = is_clocked and isinstance(row.get("busy"), str)
         return PERHAPS if disturbed or self.holds(low) or self.holds(high) else NOT
 
 
 def measured(name: str, row: Mapping[str, object]) -> str:
     """A figure of a timing with its interval: "4.2 ms (4 to 4.6)"."""
-    if math.isnan(value := _number(row.get(name))):
+    if math.isnan(value := number(row.get(name))):
         return "not measured"
     low, high = interval(name, row)
     return _shown(name, value, ".4g") + (f" ({low:.4g} to {high:.4g})" if low < high else "")
@@ -74,10 +78,10 @@ def _shown(name: str, value: float, form: str) -> str:
 def interval(name: str, row: Mapping[str, object]) -> tuple[float, float]:
     """The ends of a figure's interval in a timing: infinite where too few calls bound it."""
     for columns in ([f"{name}{end}" for end in ends] for ends in _ENDS):
-        low, high = (_number(row.get(column)) for column in columns)
+        low, high = (number(row.get(column)) for column in columns)
         if not math.isnan(low):
             return low, math.inf if math.isnan(high) else high
-    value = _number(row.get(name))
+    value = number(row.get(name))
     return value, value
 
 
@@ -121,7 +125,7 @@ def unknown(name: str, task: str) -> str:
     return f"'{name}' is not a figure that is measured alone; {nearest(name, known(task))}"
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
     """NaN for nothing; so are an empty cell and pandas' missing whole number."""
     try:
         return float(value)  # type: ignore[arg-type]

@@ -46,6 +46,11 @@ def speed_dimensions(entry: ModelEntry) -> list[str]:
     return [name for name in (*entry.search, *entry.factors) if name in timed]
 
 
+def ranged_speed_dimensions(entry: ModelEntry) -> list[str]:
+    """Those of which only some values are timed before the search."""
+    return [name for name in speed_dimensions(entry) if isinstance(entry.search.get(name), Range)]
+
+
 def grid(entry: ModelEntry) -> list[dict[str, Scalar]]:
     """The settings at which an entry is timed: each choice, and five points of a range."""
     names = speed_dimensions(entry)
@@ -65,8 +70,7 @@ def _axis(dimension: Range | Choices) -> list[Scalar]:
 def check_grid(spec: StudySpec, where: str) -> None:
     """Speed is interpolated along one range at most: two would need a grid that takes too long to time."""
     for model, entry in spec.models.items():
-        ranged = [name for name in speed_dimensions(entry) if isinstance(entry.search.get(name), Range)]
-        if len(ranged) > 1:
+        if len(ranged := ranged_speed_dimensions(entry)) > 1:
             raise UserError(
                 f"{where}: models.{model}.search: {' and '.join(ranged)} are ranges that change the speed; "
                 "give all but one as a list of choices"
@@ -101,7 +105,7 @@ def setting_costs(
     usable = timings(ledger, entry_name, phase)
     if exact := [timing for timing in usable if timing.point == point]:
         return _figures(exact[-1], engine, measured)
-    ranged = [name for name in point if isinstance(entry.search.get(name), Range)]
+    ranged = ranged_speed_dimensions(entry)
     others = {name: value for name, value in point.items() if name not in ranged}
     along = {
         float(timing.point[ranged[0]]): _figures(timing, engine, measured)
@@ -134,8 +138,8 @@ def within_limits(ledger: Ledger, entry: str, settings: dict[str, Scalar], phase
 def limited(
     ledger: Ledger, entry: str, settings: dict[str, Scalar], phase: str, engine: str
 ) -> dict[str, float | int | str | None]:
-    """The figures that have limits, with the ends of their intervals, and what disturbed the timing."""
-    names = [name for limit in ledger.spec.limits for name in (limit, *ends(limit))]
+    """The figures that have limits, with the ends of their intervals, and what makes the timing doubtful."""
+    names = [name for limit in ledger.spec.limits for name in (limit, *ends(limit))] + ["uncertainty"]
     usable = timings(ledger, entry, phase)
     point = {name: settings[name] for name in speed_dimensions(ledger.spec.models[entry])}
     exact = [timing for timing in usable if timing.point == point]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from record.figures import TIMING_SECONDS
 from record.folder import CONFIRM, SEARCH
 from study.candidates import room
 from study.cells import Cell
-from study.costs import DataFacts, grid, trial_costs
-from study.ledger import Ledger, Trial
+from study.costs import DataFacts, grid, ranged_speed_dimensions, trial_costs
+from study.ledger import Ledger, Trial, number
 from study.limits import open_cells
 from study.space.numbers import seconds
 
@@ -31,8 +33,16 @@ def expected_seconds(ledger: Ledger, data: DataFacts, parallelism: Parallelism) 
     spec = ledger.spec
     means = [_mean_trial_seconds(ledger, cell.entry, data, parallelism) for cell in open_cells(ledger)]
     repeats = spec.confirm.seeds * room(spec)
-    busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats}
+    busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats + _timing_seconds(ledger)}
     return {phase: round(total, 1) for phase, total in busy.items() if phase in spec.phases}
+
+
+def _timing_seconds(ledger: Ledger) -> float:
+    """Of the candidates that confirm times at their settings: those between the points that were timed before."""
+    if not any(ranged_speed_dimensions(entry) for entry in ledger.spec.models.values()):
+        return 0.0
+    each = [number(timing.figures, TIMING_SECONDS) for timing in ledger.timings if TIMING_SECONDS in timing.figures]
+    return room(ledger.spec) * statistics.fmean(each) if each else 0.0
 
 
 def _mean_trial_seconds(ledger: Ledger, name: str, data: DataFacts, parallelism: Parallelism) -> float:

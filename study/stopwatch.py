@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -13,14 +14,14 @@ import ray
 import torch
 
 from models.engines import EAGER
-from record.figures import YARDSTICK
+from record.figures import NOISE, REFUSED, TIMING_SECONDS, YARDSTICK
 from study import cluster
 from study.ledger import number
 from study.reservation import SHARED, Kind, Reservations
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec, split_settings
 from trainables import device as hardware
-from trainables import latency, timing
+from trainables import latency
 from trainables import task as tasks
 from trainables.pace import Yardstick
 from trainables.task import Figures
@@ -107,6 +108,7 @@ def _time(
     latency_seconds: float,
     engines: Sequence[str],
 ) -> Rows:
+    started = time.monotonic()
     torch.set_num_threads(cpus)
     module = tasks.named(task)
     device, config = hardware.pick(gpu), module.Config(**training)
@@ -134,7 +136,7 @@ def _time(
         rows = _with_engines(alone[EAGER], undisturbed(partial(attempt, contest)))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     where: Figures = {"hardware": name, "host": socket.gethostname(), YARDSTICK: yardstick.seconds}
-    where |= {"torch": torch.__version__, "os": platform.system()}
+    where |= {"torch": torch.__version__, "os": platform.system(), TIMING_SECONDS: time.monotonic() - started}
     return {engine: figures | where for engine, figures in rows.items()}
 
 
@@ -154,22 +156,17 @@ def undisturbed(attempt: Callable[[], Attempt]) -> Rows:
     attempts: list[Attempt] = []
     while len(attempts) < ATTEMPTS:
         attempts.append(current := attempt())
-        if not current.others_on_gpu and current.share_of_others <= timing.NOISE:
+        if not current.others_on_gpu and current.share_of_others <= NOISE:
             break
     best = min(attempts, key=lambda each: (each.others_on_gpu, each.share_of_others))
     return {engine: figures | {"busy": _disturbance(best, figures)} for engine, figures in best.rows.items()}
 
 
 def _disturbance(attempt: Attempt, figures: Figures) -> str | None:
-    if "uncertainty" not in figures:  # an engine that is refused was not timed
+    if REFUSED in figures:  # it was not timed
         return None
     if attempt.others_on_gpu:
         return f"{attempt.others_on_gpu} other processes were on the GPU"
-    if attempt.share_of_others > timing.NOISE:
+    if attempt.share_of_others > NOISE:
         return f"other processes took {attempt.share_of_others:.0%} of the processor time"
-    uncertainty = number(figures, "uncertainty")
-    return (
-        f"its turns differ so much that the median is uncertain by {uncertainty:.0%}"
-        if uncertainty > timing.NOISE
-        else None
-    )
+    return None

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
+from record.figures import NOISE
 from trainables import device as hardware
 from trainables.pace import Yardstick
 
 TURN = 0.05  # seconds of one call after the other before it is another's turn
 LONGEST_CALL = 1.0  # seconds, after which no larger batch is tried
 SURE_CALL = 0.04  # seconds, at which a batch that gained nothing was not just disturbed: none larger is tried
-NOISE = 0.1  # a more uncertain timing counts as disturbed
 CHOICE_SECONDS = 0.5  # of each batch size between which the best one is chosen
 MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 

@@ -1,14 +1,11 @@
 """What was run and what its figures hold for, in lines of text: trials, data, weights, hardware, timings."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from analysis.read.candidates import SEARCH, speed, terms
 from analysis.read.data_facts import data_lines
 from analysis.read.study_folder import Study
-from record.figures import PACE, REFUSED
+from record.figures import NOISE, PACE, REFUSED
 from record.folder import STATES
 
 NOTED_PACE = 0.05  # a smaller change of the processor's speed is not worth a line
@@ -104,22 +101,17 @@ def pace(study: Study) -> list[str]:
 
 
 def disturbed_timings(study: Study) -> list[str]:
-    """One line, where timings are not to be relied on."""
-    disturbed = study.profile["busy"].notna().sum()
-    words = f"{disturbed} of {len(study.profile)} timings stayed disturbed (busy in profile.csv says by what)"
-    return [words] if disturbed else []
-
-
-def disturbed_spreads(study: Study) -> dict[tuple[Any, ...], float]:
-    """(study,) model -> the largest interquartile range over the median of its timings that stayed disturbed."""
-    disturbed = study.profile[study.profile["busy"].notna()]
-    return {key: float(spreads.fillna(0.0).max()) for key, spreads in disturbed.groupby(study.keys)["spread"]}
-
-
-def disturbance(study: Study, row: Mapping[Any, Any]) -> str | None:
-    """What disturbed a timing of the model of a trial (a row of study.trials); None if nothing did."""
-    own = study.profile[(study.profile[study.keys] == [row[key] for key in study.keys]).all(axis=1)]
-    return next((str(reason) for reason in own["busy"].dropna()), None)
+    """A line each, where other work ran beside timings and where their turns differed."""
+    disturbed, of = study.profile["busy"].notna().sum(), f"of {len(study.profile)} timings"
+    uncertain = (study.profile["busy"].isna() & study.profile["uncertainty"].gt(NOISE)).sum()
+    return [
+        *([f"{disturbed} {of} stayed disturbed (busy in profile.csv says by what)"] if disturbed else []),
+        *(
+            [f"{uncertain} {of} are uncertain by more than {NOISE:.0%} (uncertainty in profile.csv)"]
+            if uncertain
+            else []
+        ),
+    ]
 
 
 def interpolation_error(study: Study) -> list[str]:

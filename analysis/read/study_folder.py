@@ -60,6 +60,14 @@ class Study:
         tables = (self.trials, self.profile, self.engines)
         return any("engine" in table and table["engine"].dropna().ne(EAGER).any() for table in tables)
 
+    @cached_property
+    def timings(self) -> dict[tuple[Any, ...], list[dict[Any, Any]]]:
+        """The rows of `profile` by `keys`."""
+        rows: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+        for row in self.profile.to_dict("records"):
+            rows.setdefault(tuple(row[key] for key in self.keys), []).append(row)
+        return rows
+
     @property
     def spec(self) -> dict[str, Any]:
         """study.yaml of the one study; merged studies raise `StudyError`: use `specs`."""

@@ -16,9 +16,9 @@ from analysis.read.candidates import (
     terms,
     tried,
 )
-from analysis.read.conditions import disturbance
 from analysis.read.data_facts import baseline, class_sizes, study_of
 from analysis.read.study_folder import Study
+from analysis.read.timings import doubt
 from analysis.tell.limits import limit_sentences
 from analysis.tell.tuning import caveats, other_settings
 from analysis.tell.wording import choice_name, count, enumeration, setting
@@ -144,8 +144,8 @@ def _measured(study: Study, row: dict[Any, Any], accuracy: str, intervals: pd.Da
     if sizes[1] > MAX_CLASS_RATIO * sizes[0] and not pd.isna(balanced := row.get("test_balanced_accuracy")):
         text += f", {figures.BY_NAME['test_balanced_accuracy'].label} {words.show(balanced)} since classes are unequal"
     if not pd.isna(value := row.get(speed(study))):
-        reason = disturbance(study, row)
-        how = f"(do not rely on this speed: {reason})" if reason else "alone on the hardware"
+        reason = doubt(study, row)
+        how = f"({reason})" if reason else "alone on the hardware"
         text += f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} {how}"
     return text + "."
 

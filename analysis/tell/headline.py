@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.read.candidates import UNCONFIRMED, front, searched, speed, terms
-from analysis.read.conditions import disturbance
 from analysis.read.study_folder import Study
+from analysis.read.timings import doubt
 from analysis.tell.answer import as_tuned, interval, not_learnt, recommendable, what_would_decide
 from analysis.tell.limits import nearest_miss
 from analysis.tell.tuning import caveats, other_settings
@@ -20,7 +20,6 @@ from record.limits import CERTAINLY
 MAX_NAMES = 4
 MAX_SEEDS = 50  # that anybody would train
 SAME_POINTS = 0.05  # a smaller difference is shown as none
-SAME_SPEED = 0.1  # a timing that is not marked may be off by so much: no smaller gain of speed is a reason to choose
 
 
 class Headline(NamedTuple):
@@ -112,8 +111,8 @@ def _fast(study: Study, row: dict[Any, Any]) -> str:
     places = timed["hardware"].dropna().unique() if "hardware" in timed else []
     text = f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} on {places[0] if len(places) == 1 else 'the hardware'}"
     doubts = []
-    if reason := disturbance(study, row):
-        doubts.append(f"do not rely on this speed: {reason}")
+    if reason := doubt(study, row):
+        doubts.append(reason)
     if of := limits(study):
         [held] = verdicts(study, pd.DataFrame([row]), of).to_dict("records")
         unsure = [str(limit) for limit in of if held[column(limit)] != CERTAINLY]
@@ -125,7 +124,7 @@ def _faster(study: Study, rows: pd.DataFrame, top: dict[Any, Any], accuracy: str
     """What to use for more speed: the next one on the front and the fastest."""
     words, by = terms(study), speed(study)
     on_front = front(rows, words.validation, by)
-    faster = on_front[on_front[by] > (1 + SAME_SPEED) * top[by]].to_dict("records")
+    faster = on_front[on_front[by] > (1 + figures.NOISE) * top[by]].to_dict("records")
     options = [
         f"{_called(study, row)} with {row[by]:,.0f} ({_difference(study, row[accuracy] - top[accuracy])})"
         for row in (faster if len(faster) < 3 else [faster[0], faster[-1]])

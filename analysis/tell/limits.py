@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.study_folder import Study
+from analysis.read.timings import timing
 from analysis.tell.wording import choice_name, enumeration
-from analysis.weigh.limits import limits, timing
+from analysis.weigh.limits import limits
 from record.limits import Limit, measured
 
 

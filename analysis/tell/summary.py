@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.read.candidates import UNCONFIRMED, choices, front, settings, speed, terms
-from analysis.read.conditions import conditions, disturbance, interpolation_error, trials_by_state
+from analysis.read.conditions import conditions, interpolation_error, trials_by_state
 from analysis.read.study_folder import Study
+from analysis.read.timings import doubt
 from analysis.tell.answer import not_learnt
 from analysis.tell.headline import headline
 from analysis.tell.tables import grid
@@ -16,7 +17,7 @@ from analysis.tell.wording import choice_name, count, shortened, trial_name
 from analysis.weigh.comparison import comparisons, intervals
 from analysis.weigh.limits import holding, limits
 from analysis.weigh.summary import summary
-from record.figures import BY_NAME
+from record.figures import BY_NAME, NOISE
 from record.folder import FAILED
 
 _MAX_SETTING_COLUMNS = 3
@@ -70,8 +71,7 @@ def _terminal_table(table: pd.DataFrame, study: Study) -> Table:
         columns |= {name.replace("_", " "): [_number(value, "g") for value in table[name]] for name in named}
     speeds = zip(table.to_dict("records"), table[words.speed], strict=True)
     columns[BY_NAME[words.speed].unit] = [
-        ("~" if disturbance(study, row) and not pd.isna(value) else "") + _number(value, ",.0f")
-        for row, value in speeds
+        ("~" if doubt(study, row) and not pd.isna(value) else "") + _number(value, ",.0f") for row, value in speeds
     ]
     columns["train s"] = [_number(value, ",.1f") for value in table["train_seconds"]]
     columns["front"] = ["-" if pd.isna(on) else "yes" if on else "no" for on in table["on_front"]]
@@ -90,8 +90,8 @@ def _legend(table: pd.DataFrame, study: Study) -> list[str]:
     if table["on_front"].any():
         lines.append("front: yes where no other candidate is both faster and more accurate")
     rows = table[table[speed(study)].notna()].to_dict("records")
-    if any(disturbance(study, row) for row in rows):
-        lines.append("~: a speed of a model one of whose timings stayed disturbed; do not rely on it")
+    if any(doubt(study, row) for row in rows):
+        lines.append(f"~: a speed whose timing was disturbed or is uncertain by more than {NOISE:.0%}")
     named = settings(study)
     if len(named) > _MAX_SETTING_COLUMNS:
         for row in table[table["trial"].notna()].to_dict("records"):

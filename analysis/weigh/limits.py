@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -13,11 +11,9 @@ from analysis.read.candidates import terms
 from analysis.read.columns import has_values
 from analysis.read.errors import StudyError
 from analysis.read.study_folder import Study
-from record import figures
+from analysis.read.timings import timing
 from record.errors import UserError
-from record.limits import NOT, Limit, interval, known, parse
-
-Timing = Mapping[Any, Any]  # a row of profile.csv
+from record.limits import NOT, Limit, known, parse
 
 
 def limits(study: Study) -> list[Limit]:
@@ -68,47 +64,3 @@ def within_limits(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
     """The candidates that hold the limits of the space, or may; all of them where none does."""
     held = holding(study, rows, limits(study))
     return rows if held.empty else held
-
-
-def timing(study: Study, row: Mapping[Any, Any], name: str) -> Timing:
-    """A figure of a candidate with its interval and what disturbed it: as it was timed at its settings; between two timed
-    settings, the value that was interpolated, with an interval that holds those of both."""
-    own = study.profile
-    for key in (*study.keys, *(["engine"] if "engine" in own and not pd.isna(row.get("engine")) else [])):
-        own = own[own[key] == row[key]]
-    timings = own[own[name].notna()].to_dict("records") if name in own else []
-    names = [str(c) for c in own if c in row and (c not in figures.BY_NAME or figures.BY_NAME[c].setting)]
-    differing = [[c for c in names if not _alike(each[c], row[c])] for each in timings]
-    if exact := [each for each, differ in zip(timings, differing, strict=True) if not differ]:
-        return exact[-1]
-    near = [(each, *differ) for each, differ in zip(timings, differing, strict=True) if len(differ) == 1]
-    beside = _neighbours(near, row)
-    ends = [interval(name, each) for each in beside]
-    around = {f"{name}_low": min(low for low, _ in ends), f"{name}_high": max(high for _, high in ends)} if ends else {}
-    busy = next((each["busy"] for each in beside if isinstance(each.get("busy"), str)), None)
-    return {name: row[name], "busy": busy} | around
-
-
-def _neighbours(near: Sequence[tuple[Any, ...]], row: Mapping[Any, Any]) -> list[Timing]:
-    """The timings below and above the candidate in the one setting that differs; none unless there are both."""
-    for setting in dict.fromkeys(name for _, name in near):
-        at = {_number(each[setting]): each for each, name in near if name == setting}
-        value = _number(row[setting])
-        below, above = [x for x in at if x < value], [x for x in at if x > value]
-        if below and above:
-            return [at[max(below)], at[min(above)]]
-    return []
-
-
-def _alike(timed: object, value: object) -> bool:
-    """Whether a candidate has the value of a timing, which may have none: it was not set."""
-    if pd.isna(timed):  # type: ignore[call-overload]
-        return True
-    return timed == value or math.isclose(_number(timed), _number(value), rel_tol=1e-9)  # a mean over seeds is rounded
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return math.nan

@@ -13,10 +13,11 @@ from fake_study import confirmed_study, trial_row, write_tables
 
 import analysis
 from analysis.read.candidates import choices
+from analysis.read.timings import doubt, timing
 from analysis.tell.answer import answers
 from analysis.tell.summary import print_summary
 from analysis.weigh.comparison import comparisons, intervals
-from analysis.weigh.limits import holding, timing, verdicts
+from analysis.weigh.limits import holding, verdicts
 from record.limits import Limit, measured
 
 P99 = "latency_ms_p99"
@@ -174,3 +175,20 @@ def test_what_was_not_timed_is_not_shown_as_nan_milliseconds() -> None:
     limit = Limit(P99, 5.0)
     assert measured(P99, {}) == "not measured"
     assert limit.excess({}) == float("inf") and limit.excess({P99: 10.0}) == 2.0 and limit.verdict({}) == "perhaps"
+
+
+def test_a_doubtful_timing_marks_the_settings_that_rest_on_it_and_no_others(folder: Path) -> None:
+    """vit_tome's ratio of 0.5 was disturbed: its own speed and the one interpolated from it are doubtful, not that of 0."""
+    profile = pd.read_csv(folder / "profile.csv").assign(inference_images_per_second=100.0, uncertainty=0.05)
+    profile.loc[profile["tome_ratio"] == 0.5, "busy"] = "other work"
+    profile.loc[profile["model"] == "scratch_vit", "uncertainty"] = 0.12
+    profile.to_csv(folder / "profile.csv", index=False)
+    study = analysis.load(folder)
+    doubts = {row["trial"]: doubt(study, row) for row in study.trials.to_dict("records")}
+    others = "do not rely on this speed: other work"
+    assert {trial: said for trial, said in doubts.items() if said} == {
+        "vit_tome-001": others,
+        "vit_tome-002": others,
+        "scratch_vit-000": "uncertain by 12%",
+        "mobile-000": "do not rely on this speed: busy",
+    }

@@ -66,16 +66,26 @@ def test_the_ledger_holds_one_optuna_study_a_cell(tiny_study):
         assert studies[name].n_trials == sum(row["model"] == name for row in searched)
 
 
-def test_optuna_dashboard_serves_the_studies(tiny_study):
+def test_optuna_dashboard_shows_the_studies_with_the_names_of_trials_and_objectives(tiny_study):
     dashboard = pytest.importorskip("optuna_dashboard", reason="needs optuna-dashboard")
     app = dashboard.wsgi(f"sqlite:///{tiny_study / 'study.db'}")
-    environment = {"PATH_INFO": "/api/studies"}
-    setup_testing_defaults(environment)
-    status: list[str] = []
-    body = b"".join(app(environment, lambda line, headers, info=None: status.append(line)))
-    assert status[0].startswith("200")
-    names = {study["study_name"] for study in json.loads(body)["study_summaries"]}
-    assert {"scratch_vit", "vit_tome"} <= names
+
+    def served(path):
+        environment = {"PATH_INFO": path}
+        setup_testing_defaults(environment)
+        status: list[str] = []
+        body = b"".join(app(environment, lambda line, headers, info=None: status.append(line)))
+        assert status[0].startswith("200")
+        return json.loads(body)
+
+    ids = {study["study_name"]: study["study_id"] for study in served("/api/studies")["study_summaries"]}
+    assert {"scratch_vit", "vit_tome"} <= ids.keys()
+    shown = served(f"/api/studies/{ids['vit_tome']}")
+    attributes = [{each["key"]: each["value"] for each in trial["user_attrs"]} for trial in shown["trials"]]
+    names = [row["trial"] for row in rows_of(tiny_study, "trials.csv") if row["model"] == "vit_tome"]
+    assert [each["trial"].strip('"') for each in attributes] == [n for n in names if "-seed" not in n]
+    assert {"key": "trial", "sortable": False} in shown["union_user_attrs"]  # a column of its table
+    assert shown["objective_names"][0] == "val_accuracy"
 
 
 def test_mlflow_gets_each_trial_once(tiny_study, tmp_path):

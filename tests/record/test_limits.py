@@ -34,6 +34,12 @@ def p99(value: float, low: float, high: float | None, busy: str | None = None) -
         (Limit(P99, 5.0), p99(4.0, 3.5, 4.9, BUSY), CERTAINLY),
         (Limit(SPEED, 500.0), {SPEED: 300, f"{SPEED}_q1": 280, f"{SPEED}_q3": 320, "busy": BUSY}, PERHAPS),
         (Limit(P99, 5.0), {P99: 5.5}, NOT),  # no interval was measured
+        # Turns that differ: 4.8 may be 5.3, and 5.5 be 5; but 30 is not 5.
+        (Limit(P99, 5.0), p99(4.8, 4.7, 4.9) | {"uncertainty": 0.11}, PERHAPS),
+        (Limit(P99, 5.0), p99(5.5, 5.4, 5.6) | {"uncertainty": 0.11}, PERHAPS),
+        (Limit(P99, 5.0), p99(30.0, 29.0, 31.0) | {"uncertainty": 0.11}, NOT),
+        (Limit(SPEED, 500.0), {SPEED: 520, f"{SPEED}_q1": 505, f"{SPEED}_q3": 530, "uncertainty": 0.11}, PERHAPS),
+        (Limit("parameters", 1e6), {"parameters": 1_000_001, "uncertainty": 0.11}, NOT),
         (Limit(P99, 5.0), {}, PERHAPS),
         (Limit("parameters", 1e6), {"parameters": 1_000_000}, CERTAINLY),
         (Limit("parameters", 1e6), {"parameters": 1_000_001, "busy": BUSY}, NOT),  # nothing disturbs a number

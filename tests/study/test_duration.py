@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_the_expected_duration_follows_from_the_timings(tmp_path: Path) -> None:
         }
         ledger.spec = ledger.spec.model_copy(update={"phases": ["profile", "search"]})
         assert duration.expected_seconds(ledger, DATA, duration.Parallelism(1.0, 1.0)) == {"search": 120}
+
+
+def test_candidates_between_timed_settings_take_the_time_of_their_timing(tmp_path: Path) -> None:
+    """Five points of the ratio took 7 and 9 s in turns to time: two candidates may take twice the mean, 7.8 s."""
+    vit_tome = {"search": {"tome_ratio": {"low": 0.0, "high": 0.8}}}
+    space = SPACE | {"models": {"vit_tome": vit_tome}}
+    with Ledger(tmp_path, resolve(space, "test")) as ledger:
+        for i in range(5):
+            timed = timing("vit_tome", {}, step=0.0, speed=100.0)
+            figures = timed.figures | {"timing_seconds": 9.0 if i % 2 else 7.0}
+            ledger.add_timing(replace(timed, point={"tome_ratio": 0.2 * i}, figures=figures))
+        # No training steps; a trial evaluates 2 x 1 s, and 3 seeds of 2 candidates are evaluated one after the other.
+        expected = duration.expected_seconds(ledger, DATA, duration.Parallelism(1.0, 1.0))
+        assert expected == {"search": 4 * 2, "confirm": pytest.approx(2 * 3 * 2 + 2 * 7.8)}
 
 
 def test_durations_are_written_in_hours_minutes_and_seconds() -> None:

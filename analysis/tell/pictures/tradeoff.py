@@ -17,8 +17,9 @@ from analysis.read.candidates import (
     speed,
     terms,
 )
-from analysis.read.conditions import conditions, disturbed_spreads
+from analysis.read.conditions import conditions
 from analysis.read.study_folder import Study
+from analysis.read.timings import doubt, timing
 from analysis.tell.pictures.style import (
     Axis,
     Picture,
@@ -35,7 +36,7 @@ from record.pareto import pareto_mask
 from record.tasks import Terms
 
 MAX_POINTS = 2000  # search trials drawn; of more, an even share, the 100 best and always the front
-HOLLOW = "hollow: a timing not to be relied on (busy in profile.csv says why); whisker: the interquartile range of its repeats"
+HOLLOW = "hollow: a doubtful timing (busy, uncertainty in profile.csv); whisker: the interquartile range of its repeats"
 NOTHING_MEASURED = "No trial with a measured speed and accuracy yet."
 
 
@@ -59,7 +60,7 @@ class Marks:
     """The trials of one model in one phase.
 
     Columns of `points`: trial, engine ("" in a study of one), accuracy, low, high (NaN without an interval), text (lines that
-    describe the trial), spread (interquartile range over median where the timings of its model stayed disturbed, else NaN),
+    describe the trial), spread (interquartile range over median where its timing is doubtful, else NaN),
     and each measure (NaN where it is unknown). `deciding`: the candidates to choose from are in this phase.
     """
 
@@ -154,7 +155,7 @@ def _thinned(rows: pd.DataFrame, words: Terms) -> pd.DataFrame:
 
 
 def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measure], deciding: bool) -> list[Marks]:
-    by_model, words, named, spreads = styles(study), terms(study), settings(study), disturbed_spreads(study)
+    by_model, words, named = styles(study), terms(study), settings(study)
     is_confirmed = accuracy == words.tested
     points = rows.reindex(columns=["trial", "low", "high", *(m.column for m in measures)]).astype(
         {"low": float, "high": float}
@@ -163,7 +164,10 @@ def _marks(study: Study, rows: pd.DataFrame, accuracy: str, measures: list[Measu
         points[m.column] = points[m.column].astype(float).where(points[m.column] > 0)
     points["engine"] = rows["engine"] if study.several_engines else ""
     points["accuracy"] = rows[accuracy]
-    points["spread"] = [spreads.get(model, np.nan) for model in rows[study.keys].itertuples(index=False, name=None)]
+    points["spread"] = [
+        timing(study, row, words.speed).get("spread") if doubt(study, row) else np.nan
+        for row in rows.to_dict("records")
+    ]
     points["text"] = [
         _lines(choice_name(row, study), row, accuracy, words, named, measures) for row in rows.to_dict("records")
     ]
