@@ -16,7 +16,6 @@ from trainables.pace import Yardstick
 TURN = 0.05  # seconds of one call after the other before it is another's turn
 LONGEST_CALL = 1.0  # seconds, after which no larger batch is tried
 SURE_CALL = 0.04  # seconds, at which a batch that gained nothing was not just disturbed: none larger is tried
-CHOICE_SECONDS = 0.5  # of each batch size between which the best one is chosen
 MIN_GAIN = 1 + NOISE  # of throughput over the best batch so far, for which a larger one is taken
 
 
@@ -87,32 +86,43 @@ class Throughput:
     timing: Timing
     size: int
 
+    @property
+    def per_second(self) -> float:
+        return self.size / self.timing.median
+
     def figures(self, unit: str) -> dict[str, float]:
         """The columns: throughput (`unit` per second) with its quartiles, and its batch size."""
         name = f"inference_{unit}_per_second"
         return {
             "inference_batch": self.size,
-            name: self.size / self.timing.median,
+            name: self.per_second,
             f"{name}_q1": self.size / self.timing.q3,
             f"{name}_q3": self.size / self.timing.q1,
         }
 
 
-def best_batch(call: Callable[[int], Callable[[], object]], sizes: Sequence[int], device: torch.device) -> int:
-    """The batch size with the best throughput; of batches with nearly the same throughput (MIN_GAIN) the smaller one.
+def best_batch(
+    call: Callable[[int], Callable[[], object]],
+    sizes: Sequence[int],
+    device: torch.device,
+    yardstick: Yardstick | None = None,
+    seconds: float = 1.0,
+) -> Throughput:
+    """The throughput at the best batch size; of batches with nearly the same throughput (MIN_GAIN) the smaller one's.
 
     call: a batch size -> the call that processes such a batch. A quick search over the rising sizes says about where the
-    best one lies; which of it and its neighbours it is, turns at more length say.
+    best one lies; it and its neighbours are timed in turns for `seconds` each, so that what disturbs one of them does not
+    decide, and what is told of the best one is what it was chosen for.
     """
     found, tried = _quick_search(call, sizes, device)
     at = [*tried].index(found)
     near = [*tried.items()][max(0, at - 1) : at + 2]
     candidates = [(size, calls) for size, (calls, seconds) in near if size == found or seconds <= LONGEST_CALL]
-    timings = alternate([calls for _, calls in candidates], device, seconds=CHOICE_SECONDS)
-    (best, _), fastest = candidates[0], timings[0].median
-    for (size, _), timing in zip(candidates[1:], timings[1:], strict=True):
-        if size / timing.median >= MIN_GAIN * best / fastest:
-            best, fastest = size, timing.median
+    timings = alternate([calls for _, calls in candidates], device, yardstick, seconds)
+    best, *larger = (Throughput(timing, size) for (size, _), timing in zip(candidates, timings, strict=True))
+    for each in larger:
+        if each.per_second >= MIN_GAIN * best.per_second:
+            best = each
     return best
 
 

@@ -87,6 +87,14 @@ def test_the_yardstick_keeps_threads_and_chance_as_they_were() -> None:
         assert torch.equal(torch.rand(3), expected)
 
 
+def test_the_yardstick_asks_for_no_memory() -> None:
+    """How fast new memory is depends on what the process did before, not on the processor."""
+    yardstick = Yardstick(CPU)
+    with torch.profiler.profile(profile_memory=True) as recorded:
+        yardstick.turn()
+    assert recorded.key_averages() and sum(e.self_cpu_memory_usage > 0 for e in recorded.key_averages()) == 0
+
+
 @pytest.mark.parametrize(
     ("sizes", "seconds", "best"),
     [
@@ -100,7 +108,7 @@ def test_the_batch_with_the_best_throughput_is_searched(
     sizes: tuple[int, ...], seconds: Callable[[int], float], best: int
 ) -> None:
     """Sizes so far apart that no disturbance of a timing decides."""
-    assert best_batch(lambda size: lambda: time.sleep(seconds(size)), sizes, CPU) == best
+    assert best_batch(lambda size: lambda: time.sleep(seconds(size)), sizes, CPU).size == best
 
 
 def test_a_batch_that_was_disturbed_in_the_quick_search_is_still_found() -> None:
@@ -110,7 +118,7 @@ def test_a_batch_that_was_disturbed_in_the_quick_search_is_still_found() -> None
     def call(size: int) -> Callable[[], None]:
         return lambda: time.sleep(next(largest) if size == 256 else 0.002)
 
-    assert best_batch(call, (1, 16, 256), CPU) == 256
+    assert best_batch(call, (1, 16, 256), CPU).size == 256
 
 
 def test_the_search_for_the_best_batch_ends_where_memory_does() -> None:
@@ -122,7 +130,7 @@ def test_the_search_for_the_best_batch_ends_where_memory_does() -> None:
 
         return run
 
-    assert best_batch(call, (1, 16, 256), CPU) == 16
+    assert best_batch(call, (1, 16, 256), CPU).size == 16
 
 
 @pytest.mark.parametrize("sizes", [INFERENCE_BATCHES, DECODING_BATCHES])

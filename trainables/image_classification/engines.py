@@ -29,6 +29,7 @@ from trainables.pace import Yardstick
 from trainables.task import Figures, Settings
 from trainables.timing import Throughput
 
+CHOICE_SECONDS = 0.5  # of each batch size between which the best one is chosen
 SECONDS = 1.5  # for the last timing of an engine at its best batch
 
 
@@ -159,7 +160,8 @@ def _time(
     failed: dict[str, Figures] = {}
     for name, runner in runners.items():
         try:
-            sizes[name] = timing.best_batch(partial(_batch, runner, images), INFERENCE_BATCHES, loop.device)
+            batches = partial(_batch, runner, images)
+            sizes[name] = timing.best_batch(batches, INFERENCE_BATCHES, loop.device, seconds=CHOICE_SECONDS).size
         except Exception as error:
             if name == EAGER:
                 raise

@@ -116,8 +116,7 @@ def time_inference(loop: Loop, yardstick: Yardstick, latency_seconds: float) -> 
     classify = partial(_classifying, loop)
     with loop.inference():
         single = latency.measure(classify(1), loop.device, latency_seconds, yardstick)
-        size = timing.best_batch(classify, INFERENCE_BATCHES, loop.device)
-        return single, Throughput(timing.measure(classify(size), loop.device, yardstick), size)
+        return single, timing.best_batch(classify, INFERENCE_BATCHES, loop.device, yardstick)
 
 
 def _classifying(loop: Loop, size: int) -> Callable[[], object]:

@@ -135,8 +135,7 @@ def time_decoding(
             translate(loop.model, sentences, search, batch=count * search.beams)
 
     single = latency.measure(partial(decode, 1), loop.device, latency_seconds, yardstick)
-    size = timing.best_batch(partial(partial, decode), DECODING_BATCHES, loop.device)
-    throughput = Throughput(timing.measure(partial(decode, size), loop.device, yardstick), size)
+    throughput = timing.best_batch(partial(partial, decode), DECODING_BATCHES, loop.device, yardstick)
     with FlopCounterMode(display=False) as flops:
         decode(1)
     return single, throughput, flops.get_total_flops()
