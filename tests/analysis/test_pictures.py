@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from fake_study import confirmed_study, trial_row, write_study, write_tables
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -20,7 +21,7 @@ from analysis.tell.pictures import html, png, tradeoff
 from analysis.tell.pictures.data import StudyPicture, pictures, weigh
 from analysis.tell.pictures.importance import setting_importance
 from analysis.tell.pictures.merging import token_merging
-from analysis.tell.pictures.style import styles
+from analysis.tell.pictures.style import BaselineLine, styles
 from analysis.tell.pictures.tradeoff import AccuracyVsSpeed, accuracy_vs_speed
 from analysis.weigh.comparison import intervals
 from analysis.weigh.importance import COLUMNS
@@ -299,6 +300,20 @@ def test_speeds_of_disturbed_timings_are_hollow_with_whiskers_in_both_renderings
     assert by_label["inference, images/s"] == [[pytest.approx(10)], [None]]
     assert by_label["training time, s"] == [[pytest.approx(1)], [None]]
     assert tradeoff.HOLLOW.capitalize() in html.drawn(picture).caption
+
+
+def test_long_conditions_stay_inside_a_picture_with_a_legend_beside_it(tmp_path: Path) -> None:
+    study = analysis.load(confirmed_study(tmp_path / "s"))
+    picture = accuracy_vs_speed(study, intervals(study))
+    line = BaselineLine("test accuracy of naming the most frequent class: 10.3 %", 0.103, True)
+    words = [
+        "Speed measured alone on: 2 x AMD EPYC cpu, 2 threads, 1 in training, bfloat16, batch 32 or 64, 16 px, " * 2
+    ]
+    whole = png.figure(replace(picture, conditions=words, baselines=[line]), "s")
+    FigureCanvasAgg(whole).draw()  # lays it out as the file
+    [axes] = whole.axes
+    extent = axes.title.get_window_extent()
+    assert len(axes.get_title().splitlines()) > 1 and extent.x0 >= 0 and extent.x1 <= whole.bbox.width
 
 
 def test_undisturbed_speeds_are_points(tmp_path: Path) -> None:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis as MatplotlibAxis
-
+    from matplotlib.figure import Figure
 
 BASELINE_STYLE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.0}
+SUBTITLE_WIDTH = 90  # characters: as much as fits above axes beside which the legend stands
 
 
 def write_figures(study: Study, folder: Path) -> list[Path]:
@@ -34,15 +35,19 @@ def write_figures(study: Study, folder: Path) -> list[Path]:
 
 def write_png(picture: StudyPicture, title: str, folder: Path) -> Path:
     """Draw one picture to `folder`/NAME.png. Raises OSError."""
+    path = folder / f"{picture.name}.png"
+    figure(picture, title).savefig(path)
+    return path
+
+
+def figure(picture: StudyPicture, title: str) -> "Figure":
+    """One picture as a file shows it."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 6), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    draw(picture, axes)
-    figure.suptitle(f"{picture.heading}: {title}", fontweight="bold")
-    path = folder / f"{picture.name}.png"
-    figure.savefig(path)
-    return path
+    whole = Figure(figsize=(9, 6), dpi=150, layout="constrained")
+    draw(picture, whole.add_subplot())
+    whole.suptitle(f"{picture.heading}: {title}", fontweight="bold")
+    return whole
 
 
 def draw(picture: StudyPicture, axes: "Axes") -> None:
@@ -71,7 +76,10 @@ def draw(picture: StudyPicture, axes: "Axes") -> None:
     for line in picture.baselines:
         if line.is_drawn and axes.axison:
             axes.axhline(line.value, **BASELINE_STYLE)
-    axes.set_title("\n".join(line for text in subtitle for line in textwrap.wrap(text, 110)), fontsize=9)
+    axes.set_title(
+        "\n".join(line for text in subtitle for line in textwrap.wrap(text, SUBTITLE_WIDTH, break_on_hyphens=False)),
+        fontsize=9,
+    )
     _label(axes.xaxis, picture.x)
     _label(axes.yaxis, picture.y)
     if picture.x.log:
