@@ -15,7 +15,7 @@ from analysis.tell.wording import choice_name, count, enumeration, shortened
 from analysis.weigh.limits import column, holding, limits, verdicts
 from analysis.weigh.tradeoff import most_accurate
 from record import figures
-from record.limits import CERTAINLY
+from record.limits import PERHAPS
 
 MAX_NAMES = 4
 MAX_SEEDS = 50  # that anybody would train
@@ -115,7 +115,7 @@ def _fast(study: Study, row: dict[Any, Any]) -> str:
         doubts.append(reason)
     if of := limits(study):
         [held] = verdicts(study, pd.DataFrame([row]), of).to_dict("records")
-        unsure = [str(limit) for limit in of if held[column(limit)] != CERTAINLY]
+        unsure = [str(limit) for limit in of if held[column(limit)] == PERHAPS]
         doubts += [f"not certainly {enumeration(unsure)}"] if unsure else []
     return text + (f" ({'; '.join(doubts)})" if doubts else "")
 

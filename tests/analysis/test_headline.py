@@ -93,6 +93,7 @@ def test_a_disturbed_speed_and_a_limit_that_none_holds_stand_in_the_first_senten
     assert told(folder).use.startswith(
         "No candidate is under parameters 10; the nearest is vit-000: not under parameters 10"
     )
+    assert "not certainly" not in told(folder).use  # that none holds it is said
     assert "Without limits, use vit (vit-000)" in told(folder).use
 
 
