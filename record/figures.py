@@ -17,7 +17,10 @@ Type = Literal["float64", "Int64", "str", "boolean"]
 TRIALS, EPOCHS, PROFILE, ENGINES = "trials", "epochs", "profile", "engines"  # the tables, as their files are called
 IMAGES, TEXT = (IMAGE_CLASSIFICATION.name,), (TRANSLATION.name,)
 REFUSED = "refused"  # column that says why a study does without an engine
-PACE, YARDSTICK = "pace", "yardstick_seconds"  # of the machine while it timed something
+PACE = "pace"  # of the machine while it timed something
+YARDSTICK = (
+    "pace_seconds"  # another name for another yardstick: those of an older one, yardstick_seconds, do not compare
+)
 NOISE = 0.1  # of a speed: what differs by less counts as as fast, and one that is more uncertain is not relied on
 TIMING_SECONDS = "timing_seconds"
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
@@ -182,7 +185,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("train_threads", "CPU threads of the training step: those of a trial, as its resources.cpus say", type="Int64", tables=(PROFILE,)),
     Figure("spread", "interquartile range over the median, of the noisier timing", "share", tables=(PROFILE,)),
     Figure("uncertainty", "half the 95 % interval of the median over it, of the noisier timing", "share", tables=(PROFILE,)),
-    Figure(YARDSTICK, "what a fixed small computation took on the processor when the timing began; it takes turns with what is timed", "s", tables=(PROFILE,)),
+    Figure(YARDSTICK, "what the yardstick, a fixed small computation, took on the processor when the timing began; it takes turns with what is timed", "s", tables=(PROFILE,)),
     Figure(PACE, "the median of the profile phase's yardsticks over this one: above 1, the processor was faster than usual; times and speeds are those at 1", "times", tables=(PROFILE,)),
     Figure(TIMING_SECONDS, "how long the timing took", "s", tables=(PROFILE,)),
     Figure("busy", "what ran beside the timing and made it slower, if anything", type="str", tables=(PROFILE,)),

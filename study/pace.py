@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from record import figures
-from record.figures import PACE, YARDSTICK
+from record.figures import PACE, TIMING_SECONDS, YARDSTICK
 from record.folder import PROFILE
 from trainables.task import Figures
 
@@ -43,6 +43,6 @@ def _scaled(row: Figures, pace: float) -> Figures:
     """pace: above 1 where the machine was faster than usual, where a call would have taken longer than it did."""
     scaled = row | {PACE: pace}
     for name, value in row.items():
-        if isinstance(value, float) and name in figures.BY_NAME and name != YARDSTICK:
+        if isinstance(value, float) and name in figures.BY_NAME and name not in (YARDSTICK, TIMING_SECONDS):
             scaled[name] = value * pace ** figures.BY_NAME[name].clock
     return scaled

@@ -33,8 +33,8 @@ def timing(study: Study, row: Mapping[Any, Any], name: str) -> Timing:
         [(each, *differ) for each, differ in zip(timings, differing, strict=True) if len(differ) == 1], row
     )
     between: dict[str, Any] = {name: row.get(name)}
-    for doubt in ("busy", "uncertainty", "spread"):
-        between[doubt] = max((each[doubt] for each in beside if pd.notna(each.get(doubt))), default=None)
+    for column in ("busy", "uncertainty", "spread"):
+        between[column] = max((each[column] for each in beside if pd.notna(each.get(column))), default=None)
     if beside:
         lows, highs = zip(*(interval(name, each) for each in beside), strict=True)
         between |= {f"{name}_low": min(lows), f"{name}_high": max(highs)}

@@ -110,9 +110,7 @@ def _fast(study: Study, row: dict[Any, Any]) -> str:
     timed = study.profile[study.profile["study"] == row["study"]] if "study" in study.profile else study.profile
     places = timed["hardware"].dropna().unique() if "hardware" in timed else []
     text = f", {value:,.0f} {figures.BY_NAME[speed(study)].unit} on {places[0] if len(places) == 1 else 'the hardware'}"
-    doubts = []
-    if reason := doubt(study, row):
-        doubts.append(reason)
+    doubts = [reason] if (reason := doubt(study, row)) else []
     if of := limits(study):
         [held] = verdicts(study, pd.DataFrame([row]), of).to_dict("records")
         unsure = [str(limit) for limit in of if held[column(limit)] == PERHAPS]

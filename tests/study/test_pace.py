@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-from record.figures import PACE, YARDSTICK
+from record.figures import PACE, TIMING_SECONDS, YARDSTICK
 from study.ledger import IsolatedTiming
 from study.pace import at_usual_pace
 
 
 def timing(yardstick: float | None, phase: str = "profile", hardware: str = "2 x CPU", **more: Any) -> IsolatedTiming:
     """1,000 images/s and 2 ms, as they were measured."""
-    own = {"inference_images_per_second": 1000.0, "latency_ms": 2.0, "parameters": 10.0, "inference_batch": 64}
+    own = {
+        "inference_images_per_second": 1000.0,
+        "latency_ms": 2.0,
+        "parameters": 10.0,
+        "inference_batch": 64,
+        TIMING_SECONDS: 7.0,
+    }
     figures = {**own, "hardware": hardware, YARDSTICK: yardstick}
     return IsolatedTiming("vit", phase, {}, {}, figures, {"onnxruntime": {"latency_ms": 1.0}} | more)
 
@@ -27,6 +33,7 @@ def test_what_a_slow_machine_timed_is_as_fast_as_what_a_fast_one_timed() -> None
     assert [t.engines["onnxruntime"]["latency_ms"] for t in (slow, usual, fast)] == [0.8, 1.0, 2.0]
     assert all((t.figures["parameters"], t.figures["inference_batch"]) == (10.0, 64) for t in (slow, usual, fast))
     assert [t.figures[YARDSTICK] for t in (slow, usual, fast)] == [5.0, 4.0, 2.0]
+    assert [t.figures[TIMING_SECONDS] for t in (slow, usual, fast)] == [7.0] * 3  # what it took, at whatever pace
 
 
 def test_timings_of_confirm_do_not_change_those_of_the_search() -> None:
@@ -45,6 +52,14 @@ def test_each_kind_of_hardware_has_a_pace_of_its_own() -> None:
 def test_a_timing_without_a_yardstick_stays_as_it_is(phase: str) -> None:
     gpu = timing(None, phase)
     assert at_usual_pace([gpu, timing(3.0)])[0] == gpu
+
+
+def test_a_study_that_an_older_yardstick_timed_is_not_restated_by_the_one_of_today() -> None:
+    """It took a millisecond; today's takes five, which is no slower machine."""
+    older = timing(None)
+    older.figures["yardstick_seconds"] = 0.001
+    added = timing(0.005, "confirm")
+    assert at_usual_pace([older, added]) == [older, added]
 
 
 def test_a_refused_engine_stays_refused() -> None:
