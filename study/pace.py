@@ -35,13 +35,14 @@ def _at(timing: IsolatedTiming, usual: float | None) -> IsolatedTiming:
     if duration is None or usual is None:
         return timing
     pace = usual / float(duration)
-    engines = {engine: _scaled(own, pace) for engine, own in timing.engines.items()}
-    return replace(timing, figures=_scaled(timing.figures, pace), engines=engines)
+    engines = {engine: restated(own, pace) | {PACE: pace} for engine, own in timing.engines.items()}
+    return replace(timing, figures=restated(timing.figures, pace) | {PACE: pace}, engines=engines)
 
 
-def _scaled(row: Figures, pace: float) -> Figures:
-    """pace: above 1 where the machine was faster than usual, where a call would have taken longer than it did."""
-    scaled = row | {PACE: pace}
+def restated(row: Figures, pace: float) -> Figures:
+    """What a machine of another pace would have taken, for figures of one that had `pace` times that: above 1 where it was
+    faster, where a call would have taken longer than it did."""
+    scaled = dict(row)
     for name, value in row.items():
         if isinstance(value, float) and name in figures.BY_NAME and name not in (YARDSTICK, TIMING_SECONDS):
             scaled[name] = value * pace ** figures.BY_NAME[name].clock

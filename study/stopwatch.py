@@ -17,6 +17,7 @@ from models.engines import EAGER
 from record.figures import NOISE, REFUSED, TIMING_SECONDS, YARDSTICK
 from study import cluster
 from study.ledger import number
+from study.pace import restated
 from study.reservation import SHARED, Kind, Reservations
 from study.space.dimensions import Scalar
 from study.space.schema import StudySpec, split_settings
@@ -137,7 +138,7 @@ def _time(
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} x {hardware.cpu_name()}"
     where: Figures = {"hardware": name, "host": socket.gethostname(), YARDSTICK: yardstick.seconds}
     where |= {"torch": torch.__version__, "os": platform.system(), TIMING_SECONDS: time.monotonic() - started}
-    return {engine: figures | where for engine, figures in rows.items()}
+    return {engine: restated(figures, yardstick.pace) | where for engine, figures in rows.items()}
 
 
 def _with_engines(alone: Figures, rows: Rows) -> Rows:

@@ -31,6 +31,7 @@ class Yardstick:
     def __init__(self, device: torch.device) -> None:
         self._threads = torch.get_num_threads()
         self._is_timed = device.type == "cpu"
+        self._turns: list[float] = []
         self.usual = 1.0
         if self._is_timed:
             self._tokens, self._result, self._inner, self._active = (
@@ -38,12 +39,19 @@ class Yardstick:
             )
             self._up, self._down = torch.ones(WIDTH, 2 * WIDTH) / WIDTH, torch.ones(2 * WIDTH, WIDTH) / WIDTH
             self.turn()  # warms up
+            self._turns.clear()
             self.usual = statistics.median(self.turn() for _ in range(FIRST_TURNS))
 
     @property
     def seconds(self) -> float | None:
-        """The usual duration of the yardstick; None for a GPU."""
-        return self.usual if self._is_timed else None
+        """The median of all its turns so far, which may differ from the usual of the first ones; None for a GPU."""
+        return statistics.median(self._turns) if self._is_timed else None
+
+    @property
+    def pace(self) -> float:
+        """That median over the usual of the first turns: far from 1 only where those were disturbed. What was stated at
+        the usual pace is restated by it."""
+        return (self.seconds or self.usual) / self.usual
 
     def turn(self) -> float:
         """The duration of the yardstick now, in seconds."""
@@ -54,7 +62,8 @@ class Yardstick:
             while (start := time.perf_counter()) < ends:
                 self._compute()
                 durations.append(time.perf_counter() - start)
-        return statistics.fmean(durations)
+        self._turns.append(statistics.fmean(durations))
+        return self._turns[-1]
 
     def _compute(self) -> None:
         torch.mm(self._tokens, self._up, out=self._inner)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+import torch
 
 from record.figures import PACE, TIMING_SECONDS, YARDSTICK
 from study.ledger import IsolatedTiming
-from study.pace import at_usual_pace
+from study.pace import at_usual_pace, restated
+from trainables.pace import Yardstick
+from trainables.timing import measure
 
 
 def timing(yardstick: float | None, phase: str = "profile", hardware: str = "2 x CPU", **more: Any) -> IsolatedTiming:
@@ -46,6 +50,16 @@ def test_timings_of_confirm_do_not_change_those_of_the_search() -> None:
 def test_each_kind_of_hardware_has_a_pace_of_its_own() -> None:
     other = at_usual_pace([timing(5.0), timing(4.0, hardware="8 x CPU"), timing(1.0, "confirm", "16 x CPU")])
     assert [t.figures.get(PACE) for t in other] == [1.0, 1.0, None]
+
+
+def test_first_turns_that_were_disturbed_do_not_decide_what_is_usual() -> None:
+    """They took 100 times as long: what is stated at that pace, and the yardstick itself, are those of the other turns."""
+    yardstick = Yardstick(torch.device("cpu"))
+    yardstick.usual *= 100
+    timed = measure(lambda: time.sleep(0.01), torch.device("cpu"), yardstick, 0.5)
+    assert timed.median > 0.1 and yardstick.pace < 0.1
+    row = restated({"latency_ms": 1000 * timed.median, "inference_images_per_second": 1 / timed.median}, yardstick.pace)
+    assert row == {"latency_ms": pytest.approx(10, rel=0.5), "inference_images_per_second": pytest.approx(100, rel=0.5)}
 
 
 @pytest.mark.parametrize("phase", ["profile", "confirm"])
