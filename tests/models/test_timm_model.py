@@ -29,6 +29,7 @@ from study.space.reading import resolve
 from trainables.image_classification.config import Config
 from trainables.image_classification.loop import Loop
 from trainables.image_classification.profile import noise, profile
+from trainables.pace import Yardstick
 
 CPU = torch.device("cpu")
 CLASSES = 4
@@ -126,7 +127,7 @@ def test_a_family_trains_and_is_exported(architecture: str, tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_a_family_is_timed(architecture: str) -> None:
-    row = profile(TRAINING, "timm", options_of(architecture), CPU, SHAPE, train_threads=1)
+    row = profile(TRAINING, "timm", options_of(architecture), CPU, SHAPE, train_threads=1, yardstick=Yardstick(CPU))
     assert row["train_images_per_second"] > 0 and row["inference_images_per_second"] > 0
     assert row["parameters"] > 100_000 and row["gflops_per_image"] > 0
 

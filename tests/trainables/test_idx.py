@@ -61,7 +61,9 @@ def test_files_in_the_folder_of_another_set_are_not_taken_for_this_one(
     """They have the same names, so `--data-dir` that points there would train on the wrong images."""
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there: refused at once
-    monkeypatch.setitem(published.SETS, name, dataclasses.replace(published.SETS[name], elsewhere=()))
+    known = published.SETS[name]
+    assert isinstance(known, published.PublishedIdx)
+    monkeypatch.setitem(published.SETS, name, dataclasses.replace(known, elsewhere=()))
     write_idx(tmp_path / place)
     assert_refused("could not be downloaded", name, tmp_path / place)
     own = tmp_path / place / name
