@@ -89,7 +89,11 @@ def build(name: str, weights: str = "none", **options: Any) -> nn.Module:
     config = _config(name, options)
     if weights == "timm":
         _hub_name(name, config)
-    return _load(name).build(config, weights)
+    from models.layers import convolutions  # imports torch
+
+    model = _load(name).build(config, weights)
+    convolutions.guard(model)
+    return model
 
 
 def describe_weights(name: str, weights: str, **options: Any) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from models import WeightsError, check_counts, check_rates
-from models.layers import convolutions
 from models.weights import files, hub
 from record.settings import setting
 
@@ -46,7 +45,6 @@ def build(config: Config, weights: str = "none") -> nn.Module:
     channels = tuple(config.width * factor for factor in (1, 2, 4, 8))
     options = {"num_classes": config.num_classes, "drop_rate": config.drop_rate, "channels": channels}
     model = hub.create(ARCHITECTURE, weights == "timm", **options)
-    convolutions.guard(model)
     if config.small_stem:
         _shrink_stem(model, keep_values=weights == "timm")
     if weights not in ("none", "timm"):

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from models import check_counts, check_rates
-from models.layers import convolutions
 from models.weights import files, hub
 from record.errors import one_line
 from record.settings import setting
@@ -80,7 +79,6 @@ def build(config: Config, weights: str = "none") -> nn.Module:
     model = hub.create(config.architecture, weights == "timm", num_classes=config.num_classes, **options)
     if config.small_stem:
         shrink(model, stem_of(config.architecture))
-    convolutions.guard(model)
     if weights not in ("none", "timm"):
         files.load(model, weights, fit)
     return model

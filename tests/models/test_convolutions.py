@@ -9,7 +9,8 @@ import torch
 from timm.layers import Conv2dSame, ScaledStdConv2d
 from torch import Tensor, nn
 
-from models.layers.convolutions import guard
+import models
+from models.layers.convolutions import InFloat32, guard
 from models.layers.precision import has_bfloat16
 
 in_bfloat16 = pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this CPU does not compute in bfloat16")
@@ -95,3 +96,9 @@ def test_a_layer_stays_a_convolution_with_its_keys_in_float32_too() -> None:
     )
     low = copy.deepcopy(layer).bfloat16()(torch.ones(1, 16, 8, 8, dtype=torch.bfloat16))  # as an engine rounds it
     assert low.dtype == torch.bfloat16 and (low - expected).abs().max() < 0.05
+
+
+def test_every_model_that_is_built_is_guarded() -> None:
+    """visformer_tiny has such a layer; a file that a user adds to models/ may have one."""
+    model = models.build("timm", architecture="visformer_tiny", image_size=32)
+    assert sum(isinstance(layer, InFloat32) for layer in model.modules()) == 1
