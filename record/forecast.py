@@ -6,7 +6,7 @@ near 60 %. Draws of several cells can be compared one by one, which gives the pr
 A trial's end is a regression of its remaining gain on its error so far, over the complete trials of the same model entry
 at the same epoch (Bayesian, with a normal-inverse-gamma prior; Gelman et al., "Bayesian Data Analysis", 3rd edition,
 section 14.2). Early stopping selects by the error so far, which a regression on it allows for. Without peers the prior
-speaks: errors fall about with the cube root of the epochs.
+speaks: errors fall about with the cube root of the epochs, and more slowly where they hardly fell so far.
 
 The best of more trials follows from how the better half of the trials exceed the rest (peaks over a threshold, by a
 generalised Pareto distribution with a bounded tail; Coles, "An Introduction to Statistical Modeling of Extreme Values",
@@ -96,7 +96,7 @@ def _end(curve: Curve, others: Sequence[Curve]) -> tuple[float, float, float]:
     gains = height([peer.values[-1] for peer in peers]) - at_epoch  # (N,)
     x = np.stack([np.ones(len(peers)), at_epoch - start], axis=1)  # (N, 2): the offset is the gain from `start`
     near = np.exp(-np.abs(at_epoch - start) / REACH)  # (N,) the weights: noise differs along the curve
-    prior_mean = np.array([DECAY * left, 0.0])
+    prior_mean = np.array([_decay(curve) * left, 0.0])
     prior_precision = np.diag([OFFSET_FREEDOM**-2, SLOPE_FREEDOM**-2])
     precision = prior_precision + x.T @ (near[:, None] * x)
     mean = np.linalg.solve(precision, prior_precision @ prior_mean + x.T @ (near * gains))
@@ -105,6 +105,18 @@ def _end(curve: Curve, others: Sequence[Curve]) -> tuple[float, float, float]:
     rate = SPREAD_WEIGHT * SPREAD**2 * left + max(squares, 0.0) / 2
     scale = math.sqrt(rate / shape * (1 + np.linalg.inv(precision)[0, 0]))
     return start + float(mean[0]), scale, 2 * shape
+
+
+def _decay(curve: Curve) -> float:
+    """The exponent with which its error is expected to fall: halfway between DECAY and that so far, where that is less.
+
+    A trial that is at chance after a few epochs may still take off, but is less likely to.
+    """
+    if len(curve.values) < 2:
+        return DECAY
+    first, last = height([curve.values[0], curve.values[-1]])
+    own = float(last - first) / math.log(len(curve.values))
+    return (DECAY + min(max(own, 0.0), DECAY)) / 2
 
 
 def best_draws(
