@@ -57,6 +57,22 @@ def test_the_fewer_epochs_are_known_the_wider_is_the_interval() -> None:
     assert width(1) > width(4) > width(12) > 0
 
 
+def test_without_peers_an_error_that_fell_less_falls_less() -> None:
+    """After 4 of 16 epochs: one that halved is expected to fall by 4^0.35, one that stayed or grew by half that exponent."""
+    for first, exponent in ((0.0, 0.35), (0.5, 0.175), (0.6, 0.175)):
+        drawn = end_draws(trial(first, 0.5, 0.5, 0.5, epochs=16, ended=False), [], np.random.default_rng(0))
+        assert np.median(height(drawn)) == pytest.approx(float(height(0.5)) + exponent * math.log(4), abs=0.02)
+
+
+def test_trials_of_a_search_that_learns_count_twice() -> None:
+    """Of 8 known trials, 2 more fill the space; from the eleventh on each is as good as two at random."""
+    known = [trial(0.5 + 0.02 * i) for i in range(8)]
+    ends = np.array([curve.values[-1] for curve in known])
+    for more, random_trials in ((1, 1), (2, 2), (5, 8)):
+        expected = best_draws(ends, NONE_RUNNING, [random_trials], np.random.default_rng(0), 500)
+        assert (cell_draws("vit", known, [more], np.random.default_rng(0), 500) == expected).all()
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
 def test_more_trials_are_never_worse_and_no_more_change_nothing(ended: list[float], seed: int) -> None:
     draws = best_draws(np.array(ended), NONE_RUNNING, [0, 1, 5, 100], np.random.default_rng(seed), 50)
