@@ -105,9 +105,13 @@ def _training(loop: Loop, train_threads: int, yardstick: Yardstick) -> tuple[Fig
 def _operations(loop: Loop) -> int:
     """Floating point operations of the inference of one image."""
     forward, loop.forward = loop.forward, loop.model  # a compiled model has no operators to count
+    trained = [parameter for parameter in loop.model.parameters() if parameter.requires_grad]
+    loop.model.requires_grad_(False)  # the counter awaits gradients of layers that get a view of a parameter (PiT)
     with loop.inference(), FlopCounterMode(display=False) as flops:
         _classifying(loop, 1)()
     loop.forward = forward
+    for parameter in trained:
+        parameter.requires_grad_()
     return flops.get_total_flops()
 
 
