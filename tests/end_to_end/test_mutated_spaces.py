@@ -121,7 +121,7 @@ def checked(raw: dict[str, Any], overrides: Overrides, folder: Path) -> tuple[St
 
 def is_one_line_that_names_its_place(message: str, raw: dict[str, Any]) -> bool:
     keys = {"--set", "data", "weights", "train_size", "image_size", *NAMES[:30], *StudySpec.model_fields}
-    keys |= {str(key) for _, key in places(raw)} | {".: ", "x..y: "}  # from --set
+    keys |= {repr(key).strip("'") for _, key in places(raw)} | {".: ", "x..y: "}  # from --set
     return (
         len(message.splitlines()) == 1
         and len(message) < 4000
