@@ -42,7 +42,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The project's own figures, into benchmarks/RESULTS.md: under 20 minutes on 2 cores.
+# The project's own figures, into benchmarks/RESULTS.md: most of an hour on 2 cores.
 bench: setup
 	$(BIN)/python -m benchmarks
 
