@@ -39,10 +39,8 @@ OFFSET_FREEDOM, SLOPE_FREEDOM = 2.0, 0.5  # standard deviations of the regressio
 # An excess of the better half has about this mean, to within a factor of exp(EXCESS_SPREAD), and a bounded tail: the best
 # settings and perfection are bounds.
 EXCESS, EXCESS_SPREAD = 0.3, 0.8
-FIRST_LEARNING, LEARNING = (
-    10,
-    2.0,
-)  # the trial from which the default sampler learns; as many at random each then counts as
+# After as many trials of a cell the default sampler learns; from then on one counts as so many at random.
+FILLING_TRIALS, LEARNING = 10, 2.0
 SHAPES = np.array([-1.5, -1.0, -0.7, -0.5, -0.3, -0.1])
 GRID = np.linspace(-3, 3, 25)
 
@@ -180,7 +178,7 @@ def cell_draws(
 
 def _at_random(known: int, more: float) -> float:
     """How many trials at random are as good as `more` further ones of a search."""
-    filling = min(more, max(0, FIRST_LEARNING - known))
+    filling = min(more, max(0, FILLING_TRIALS - known))
     return filling + LEARNING * (more - filling)
 
 

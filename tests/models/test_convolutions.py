@@ -43,7 +43,7 @@ def test_the_guarded_layer_computes_the_same(kind: str) -> None:
 @in_bfloat16
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("batch", [8, 32])
-def test_gradients_of_convolutions_are_right_in_bfloat16(kind: str, batch: int) -> None:
+def test_gradients_of_single_pixels_are_right_in_bfloat16(kind: str, batch: int) -> None:
     torch.manual_seed(0)
     layer = copy.deepcopy(LAYERS[kind]).to(memory_format=torch.channels_last)
     guard(layer)

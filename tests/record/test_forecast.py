@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from record import forecast
 from record.forecast import Curve, Floats, best_draws, cell_draws, end_draws, height, interval, quality
+from study.search import tpe
 
 NONE_RUNNING = np.empty((0, 500))
 
@@ -66,6 +68,7 @@ def test_without_peers_an_error_that_fell_less_falls_less() -> None:
 
 def test_trials_of_a_search_that_learns_count_twice() -> None:
     """Of 8 known trials, 2 more fill the space; from the eleventh on each is as good as two at random."""
+    assert forecast.FILLING_TRIALS == tpe.FILLING_TRIALS
     known = [trial(0.5 + 0.02 * i) for i in range(8)]
     ends = np.array([curve.values[-1] for curve in known])
     for more, random_trials in ((1, 1), (2, 2), (5, 8)):

@@ -78,11 +78,12 @@ def test_durations_are_those_of_the_yardsticks_usual_pace() -> None:
 def test_the_yardstick_keeps_threads_and_chance_as_they_were() -> None:
     with hardware.threads(1):
         yardstick = Yardstick(CPU)
+    assert yardstick.seconds == yardstick.usual > 0 and yardstick.pace == 1
     torch.manual_seed(0)
     expected = torch.rand(3)
     with hardware.threads(2):
         torch.manual_seed(0)
-        assert yardstick.turn() > 0 and yardstick.seconds and yardstick.usual > 0
+        assert yardstick.turn() > 0 and yardstick.seconds
         assert torch.get_num_threads() == 2 and Yardstick(CPU).usual > 0
         assert torch.equal(torch.rand(3), expected)
 
