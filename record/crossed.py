@@ -122,11 +122,16 @@ def tail(difference: float, over_seeds: float, freedom: int, over_examples: floa
 
 @lru_cache
 def _variance_ratios(freedom: int) -> tuple[Floats, Floats]:
-    """Values that an estimated variance has by chance, divided by the true one, and their probabilities (chi-square)."""
+    """Values that an estimated variance has by chance, divided by the true one, and their probabilities (chi-square).
+
+    Gauss and Legendre's nodes on the logarithm of the ratio, which weighs the small ones well: small p hang on them.
+    """
     from scipy.stats import chi2
 
-    edges = np.concatenate([[0.0], np.geomspace(1e-9, 1e-3, 60), np.linspace(1e-3, 1, 200)[1:]])
-    return chi2.ppf((edges[1:] + edges[:-1]) / 2, freedom) / freedom, np.diff(edges)
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+    low, high = np.log(chi2.ppf(1e-12, freedom)), np.log(chi2.isf(1e-12, freedom))
+    values = np.exp(low + (nodes + 1) / 2 * (high - low))
+    return values / freedom, weights * (high - low) / 2 * chi2.pdf(values, freedom) * values
 
 
 def differences(scores: Mapping[Key, Mapping[int, Floats]], first: Key) -> dict[Key, Difference]:

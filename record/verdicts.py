@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from record.crossed import Difference, Floats, differences
-from record.looks import Looks, at_each_look, over_looks
+from record.looks import Looks
 
 Key = TypeVar("Key")
 
@@ -48,8 +48,9 @@ def verdicts(
     if variances:
         known = {other: variances[first] + variances[other] for other in compared}
         compared = {other: d._replace(over_examples=known[other]) for other, d in compared.items()}
-    p = [over_looks(difference.p, looks) for difference in compared.values()]
-    level = at_each_look(LEVEL / max(1, len(compared)), looks)
+    chances = max(1, len(looks))
+    p = [min(1.0, chances * difference.p) for difference in compared.values()]
+    level = LEVEL / chances / max(1, len(compared))
     rows = zip(compared.items(), p, holm(p).tolist(), strict=True)
     return {other: Verdict(measured, p, corrected, level) for (other, measured), p, corrected in rows}
 
