@@ -118,9 +118,12 @@ def errors() -> Iterator[Figure]:
     mean = float(np.mean(list(now.values())))
     yield at_most(f"equal candidates told apart, mean of {len(now)} kinds of study", mean, LEVEL, "", note)
     yield in_the_worst_kind(now, lambda kind, random: bool(told_apart(equal(*kind, random))))
-    uneven, random = np.array([0.03] + [0.002] * 3), np.random.default_rng(1)
-    wrong = [bool(told_apart(simulate([0.85] * 4, 1000, uneven, random))) for _ in range(MANY_STUDIES)]
-    yield error("the same where one of 4 has seeds 15 times as uneven", wrong)
+    for candidates, images, deviations in ((4, 1000, (0.03, 0.002)), (8, 10_000, (0.05, 0.017))):
+        spread, random = [deviations[0], *[deviations[1]] * (candidates - 1)], np.random.default_rng(1)
+        made = (simulate([0.85] * candidates, images, spread, random) for _ in range(MANY_STUDIES // 4))
+        times = deviations[0] / deviations[1]
+        name = f"the same where one of {candidates} has seeds {times:.0f} times as uneven ({images:,} images)"
+        yield error(name, [bool(told_apart(study)) for study in made])
 
 
 def in_the_worst_kind(shares: Mapping[Kind, float], is_wrong: Callable[[Kind, np.random.Generator], bool]) -> Figure:

@@ -7,7 +7,7 @@ difference; its variance is the sum of both.
 
 Few seeds are the difficulty: three of them estimate a variance with two degrees of freedom, and one that is small by luck
 makes a difference look certain. So a pair's own variance over seeds counts only where it is larger than the one pooled over
-all candidates, and its uncertainty is part of p: the test is Behrens' and Fisher's ("The asymptotic approach to
+all candidates, and the uncertainty of that is part of p: the test is Behrens' and Fisher's ("The asymptotic approach to
 Behrens's integral", 1941), which averages over the variances that the seeds may have. benchmarks/simulated_answers.py shows
 the error and the power.
 """
@@ -27,7 +27,6 @@ Key = TypeVar("Key")
 
 CHANCE = 0.8  # of finding a difference, by which the sizes of studies are planned
 MOST_EXAMPLES, MOST_SEEDS = 10_000_000, 30  # more is no advice
-POOLED = 3  # candidates' worth of freedom that pooling adds at most: seeds move some candidates more than others
 
 
 class Difference(NamedTuple):
@@ -39,7 +38,7 @@ class Difference(NamedTuple):
     seeds: int
     examples: int
     interaction: float  # the part of `over_seeds` that more examples would make smaller
-    freedom: int  # degrees of freedom of `over_seeds`
+    freedom: float  # degrees of freedom of `over_seeds`
 
     @property
     def p(self) -> float:
@@ -77,7 +76,7 @@ class Difference(NamedTuple):
         share = self.seeds / seeds
         return self._replace(
             over_seeds=self.over_seeds * share, interaction=self.interaction * share, seeds=seeds,
-            freedom=self.freedom * (seeds - 1) // (self.seeds - 1),
+            freedom=self.freedom * (seeds - 1) / (self.seeds - 1),
         )  # fmt: skip
 
     def chance(self, now: Difference, level: float) -> float:
@@ -110,7 +109,7 @@ def seeds_needed(measured: Difference, level: float, chance: float = CHANCE) -> 
     return float(next(wanted, math.nan))
 
 
-def tail(difference: float, over_seeds: float, freedom: int, over_examples: float) -> float:
+def tail(difference: float, over_seeds: float, freedom: float, over_examples: float) -> float:
     """Two-sided p of a difference whose variance is `over_seeds`, known with so many degrees of freedom, + `over_examples`."""
     from scipy.special import ndtr
 
@@ -121,7 +120,7 @@ def tail(difference: float, over_seeds: float, freedom: int, over_examples: floa
 
 
 @lru_cache
-def _variance_ratios(freedom: int) -> tuple[Floats, Floats]:
+def _variance_ratios(freedom: float) -> tuple[Floats, Floats]:
     """Values that an estimated variance has by chance, divided by the true one, and their probabilities (chi-square).
 
     Gauss and Legendre's nodes on the logarithm of the ratio, which weighs the small ones well: small p hang on them.
@@ -147,19 +146,27 @@ def differences(scores: Mapping[Key, Mapping[int, Floats]], first: Key) -> dict[
         if other != first and len(seeds) > 1:
             table = np.stack([scores[first][seed] - by_seed[seed] for seed in seeds])
             comparable = [own for own in scores.values() if own.keys() >= set(seeds)]
-            pooled = _pooled(np.array([[own[seed].mean() for seed in seeds] for own in comparable]))
-            found[other] = _difference(table, pooled, min(len(comparable) - 1, POOLED) * (len(seeds) - 1))
+            found[other] = _difference(
+                table, *_pooled(np.array([[own[seed].mean() for seed in seeds] for own in comparable]))
+            )
     return found
 
 
-def _pooled(means: Floats) -> float:
-    """The variance of a candidate's (candidates, seeds) mean score beyond what a seed adds to all."""
+def _pooled(means: Floats) -> tuple[float, float]:
+    """The variance of a candidate's (candidates, seeds) mean score beyond what a seed adds to all; its degrees of freedom.
+
+    Seeds move some candidates more than others; the more unequally, the fewer candidates' worth the sum of their variances
+    is known (Satterthwaite, "An approximate distribution of estimates of variance components", 1946).
+    """
     candidates, seeds = means.shape
     rest = means - means.mean(axis=1, keepdims=True) - means.mean(axis=0) + means.mean()
-    return float((rest**2).sum() / ((candidates - 1) * (seeds - 1)))
+    by_candidate = (rest**2).sum(axis=1)
+    squares = float((by_candidate**2).sum())
+    worth = min(float(by_candidate.sum() ** 2) / squares, candidates - 1) if squares else candidates - 1
+    return float(by_candidate.sum() / ((candidates - 1) * (seeds - 1))), worth * (seeds - 1)
 
 
-def _difference(table: Floats, pooled: float, freedom: int) -> Difference:
+def _difference(table: Floats, pooled: float, freedom: float) -> Difference:
     """The analysis of variance of differences (seeds, examples); `pooled` is one candidate's variance over seeds."""
     seeds, examples = table.shape
     mean, by_seed, by_example = table.mean(), table.mean(axis=1), table.mean(axis=0)

@@ -22,6 +22,7 @@ from study.dispatch import Dispatcher
 from study.gauges import Gauges
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.proposals import ConfirmProposals, Proposals, SearchProposals, trials_done
+from study.reservation import check_hardware
 from study.session import Options, Run, Session, opened, unwritable
 from study.space.dimensions import Scalar
 from study.space.numbers import seconds
@@ -161,6 +162,7 @@ def _time(run: Run, model: str, point: dict[str, Scalar], phase: str) -> None:
     session = run.session
     say = partial(run.console.print, highlight=False, markup=False, soft_wrap=True)
     rows = time_alone(run.spec, model, point, session.task.shape(session.data), run.reservations, say)
+    check_hardware(model, run.ledger.timings, rows[EAGER])
     settings = {name: value for name, value in run.spec.models[model].settings.items() if name != "lr"} | point
     run.ledger.add_timing(IsolatedTiming(model, phase, point, settings, rows.pop(EAGER), rows))
     at = f" ({', '.join(f'{name}={value}' for name, value in point.items())})" if point else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from study import cluster
 from study.ledger import IsolatedTiming
 from study.space.schema import ModelEntry, StudySpec
 from trainables.examination import Facts
+from trainables.task import Figures
 
 ALONE_SECONDS = 300.0  # that all timings of a run together wait for a whole node
 SHARE_SECONDS = 600.0  # that each of them waits for what a trial takes
@@ -28,6 +29,20 @@ class Kind(NamedTuple):
 
     hardware: str  # as profile.csv has it
     cpus: int
+
+
+def check_hardware(model: str, timed: Iterable[IsolatedTiming], figures: Figures) -> None:
+    """Raises UserError where a timing, of these figures, was made on other hardware than the study's so far."""
+    known = _timed_on(timed, figures.get("device") == "cuda")
+    if known and str(figures["hardware"]) not in known:
+        raise UserError(
+            f"models.{model}: speeds of this study are timed on {' or '.join(sorted(known))}, this machine is "
+            f"{figures['hardware']}, and speeds of different hardware are not comparable; continue there, or start another study"
+        )
+
+
+def _timed_on(timed: Iterable[IsolatedTiming], uses_gpu: bool) -> set[str]:
+    return {str(t.figures["hardware"]) for t in timed if (t.figures.get("device") == "cuda") == uses_gpu}
 
 
 class Reservations:
@@ -56,7 +71,7 @@ class Reservations:
         if group is None:
             raise UserError(
                 f"{_words(share)} {where}: none was free for {SHARE_SECONDS / 60:g} minutes; continue with --resume when the "
-                "cluster is less busy, or do without timings: --set phases=[search,confirm]"
+                "cluster is less busy"
             )
         try:
             yield kind, {"scheduling_strategy": PlacementGroupSchedulingStrategy(group)}, is_whole
@@ -68,7 +83,7 @@ class Reservations:
         uses_gpu = bool(entry.resources.gpus)
         alike = [other for other in self.spec.models.values() if bool(other.resources.gpus) == uses_gpu]
         kinds = self._kinds(uses_gpu)
-        timed = {str(t.figures["hardware"]) for t in self.timed if (t.figures.get("device") == "cuda") == uses_gpu}
+        timed = _timed_on(self.timed, uses_gpu)
         known = {kind: nodes for kind, nodes in kinds.items() if not timed or kind.hardware in timed}
         room = {kind: self._trials(alike, nodes) for kind, nodes in known.items()}
         if not any(room.values()):

@@ -321,3 +321,20 @@ def test_undisturbed_speeds_are_points(tmp_path: Path) -> None:
     picture = accuracy_vs_speed(study, intervals(study))
     assert "hollow" not in picture.key and "ollow" not in picture.caption
     assert {half for each in html.choices_of_x(picture) for trace in each["whiskers"] for half in trace} == {None}
+
+
+@pytest.mark.parametrize("span", [1.4, 2.5, 5.5, 6.5, 12.0, 19.0, 30.0, 300.0, 20_000.0])
+@pytest.mark.parametrize("slowest", [3.0, 45.0, 2_100.0, 17_000.0])
+def test_the_labels_of_speeds_do_not_touch(tmp_path: Path, slowest: float, span: float) -> None:
+    speeds = (slowest, slowest * span)
+    rows = [trial_row(f"vit-00{i}", 0.9 - i / 100, speed) for i, speed in enumerate(speeds)]
+    study = analysis.load(write_tables(tmp_path, rows))
+    whole = png.figure(accuracy_vs_speed(study, intervals(study)), "study")
+    FigureCanvasAgg(whole).draw()
+    labels = [label for label in whole.axes[0].get_xticklabels() if label.get_text()]
+    shown = [
+        box
+        for label in labels
+        if speeds[0] / 2 < label.get_position()[0] < speeds[1] * 2 and (box := label.get_window_extent())
+    ]
+    assert len(shown) > 1 and all(left.x1 + 3 < right.x0 for left, right in pairwise(shown))

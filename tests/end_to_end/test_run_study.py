@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -124,6 +125,22 @@ def test_limits_that_no_model_can_hold_end_the_study_with_the_nearest_in_a_line(
         "no model can hold the limits; the nearest is scratch_vit, not under parameters 10: 19,008;" in message
         and "--resume" in message
     )
+
+
+def test_a_study_is_not_timed_further_on_other_hardware(copied: Path, run_study: Program) -> None:
+    """As if it had been begun on another machine, and one of its settings not timed yet."""
+    with sqlite3.connect(copied / "results" / "tiny" / "study.db") as ledger:
+        change = "UPDATE trial_user_attributes SET value_json = replace(value_json, ?, ?) WHERE key = ? AND value_json LIKE ?"
+        for key, like, old, new in (("hardware", "%", " x ", " x Other "), ("point", "%0.0%", "0.0", "0.01")):
+            changed = ledger.execute(change, (old, new, key, like)).rowcount
+            assert changed == {"hardware": 3, "point": 1}[key]
+    message = one_error(run_study("--name", "tiny", "--resume", cwd=copied))
+    assert (
+        "models.vit_tome: speeds of this study are timed on " in message
+        and " x Other " in message
+        and "continue there" in message
+    )
+    assert "Other" in (copied / "results" / "tiny" / "profile.csv").read_text()
 
 
 @pytest.mark.slow

@@ -40,6 +40,18 @@ def test_the_parts_of_the_variance_are_those_of_a_table_worked_by_hand() -> None
     assert found.over_examples == pytest.approx((2.5 - 0.5) / 3 / 8)
 
 
+def test_the_freedom_of_pooled_seeds_is_less_where_they_move_one_candidate_alone() -> None:
+    """Satterthwaite: the square of the sum of squares over the sum of their squares. Residuals of a candidate that seeds move
+    alone, by 1, 0 and -1 points: 3/4 of that, of each of the others -1/4; 12^2 / (9^2 + 3 x 1) = 12/7 candidates' worth."""
+    still = {seed: np.array([0.9]) for seed in range(3)}
+    moved = {seed: np.array([0.9 + (1 - seed) / 100]) for seed in range(3)}
+    scores = {"a": still, "b": still, "c": still, "d": moved}
+    assert [d.freedom for d in differences(scores, "a").values()] == pytest.approx([12 / 7 * 2] * 3)
+    alike = {name: {seed: np.array([0.9 + shift[seed] / 100]) for seed in range(3)} for name, shift in
+             {"a": (1, -1, 0), "b": (-1, 0, 1), "c": (0, 1, -1)}.items()}  # fmt: skip
+    assert [d.freedom for d in differences(alike, "a").values()] == pytest.approx([2 * 2] * 2)
+
+
 def test_seeds_alone_are_students_test() -> None:
     assert tail(0.03, 0.0001, 2, 0.0) == pytest.approx(2 * stats.t.sf(3, 2), rel=1e-9)
     a, b = [0.90, 0.93, 0.91, 0.95], [0.89, 0.90, 0.91, 0.91]

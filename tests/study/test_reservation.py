@@ -11,7 +11,7 @@ from small_space import space
 from record.errors import UserError
 from study import reservation
 from study.ledger import IsolatedTiming
-from study.reservation import Reservations
+from study.reservation import Reservations, check_hardware
 from study.space.reading import resolve
 from study.space.schema import StudySpec
 from study.space.typed import typed
@@ -79,3 +79,14 @@ def test_a_study_is_timed_on_one_kind_of_node(node: str, spec: StudySpec) -> Non
     refused = pytest.raises(UserError, match=r"timed on 3 x Some CPU, and .*not comparable.*there are: 3 x Faster CPU")
     with refused, other.reserved(MODEL, print):
         pass
+
+
+def test_a_timing_on_other_hardware_than_the_study_s_is_refused_for_each_device_alone() -> None:
+    timed = [timed_on("3 x Some CPU")]
+    check_hardware(MODEL, [], {"hardware": "8 x Faster CPU", "device": "cpu"})
+    check_hardware(MODEL, timed, {"hardware": "3 x Some CPU", "device": "cpu"})
+    check_hardware(MODEL, timed, {"hardware": "Some GPU", "device": "cuda"})
+    with pytest.raises(
+        UserError, match=r"timed on 3 x Some CPU, this machine is 2 x Some CPU, .*not comparable; continue"
+    ):
+        check_hardware(MODEL, timed, {"hardware": "2 x Some CPU", "device": "cpu"})

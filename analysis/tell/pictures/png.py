@@ -1,5 +1,6 @@
 """The pictures as PNG files. matplotlib is imported to draw, so that importing this module stays cheap."""
 
+import math
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,12 +232,17 @@ def _label(side: "MatplotlibAxis", axis: Axis) -> None:
         side.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
 
 
+# Of a scale in ratios, by what the highest value is of the lowest: labels in each decade that do not touch.
+_TICKS = ((6, (1, 1.5, 2, 3, 4, 5, 7)), (20, (1, 2, 3, 5)), (100, (1, 2, 5)), (1000, (1, 3)), (math.inf, (1,)))
+
+
 def _scale_in_ratios(axes: "Axes") -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if high < 20 * low else (1, 2, 5)))
+    subs = next(subs for span, subs in _TICKS if high < span * low)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}")
     axes.xaxis.set_minor_locator(NullLocator())
 
