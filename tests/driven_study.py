@@ -44,7 +44,8 @@ class Driven:
         self.train(self.running, 2, 0.25)
 
     def write_environment(self, **changes: object) -> None:
-        content = environment.describe() | {"identity": self.ledger.identity} | changes
+        known = {"identity": self.ledger.identity, "storage": self.ledger.address}
+        content = environment.describe() | known | changes
         contents.write_environment(self.ledger.folder, content)
 
     def ask(self) -> Trial:
@@ -60,7 +61,7 @@ class Driven:
 
 
 @contextmanager
-def driven(folder: Path) -> Iterator[Driven]:
+def driven(folder: Path, storage: str | None = None) -> Iterator[Driven]:
     folder.mkdir(parents=True)
-    with Ledger(folder, resolve(SPACE, "test")) as ledger:
+    with Ledger(folder, resolve(SPACE, "test"), storage) as ledger:
         yield Driven(ledger)

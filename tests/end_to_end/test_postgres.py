@@ -17,10 +17,14 @@ import pandas as pd
 import psycopg
 import pytest
 from conftest import ROOT, Program
+from driven_study import Driven, driven
 from small_space import space
 
 from record import contents
+from record.errors import UserError
 from record.folder import StudyFolder
+from service import progress
+from study.address import VARIABLE
 from study.cells import cells
 from study.ledger import Ledger
 from study.proposals import build_sampler
@@ -113,6 +117,37 @@ def test_a_ledger_survives_the_restart_of_its_database(tmp_path: Path, server: S
     with Ledger(folder, spec, server.url) as ledger:
         assert [row["epoch"] for row in ledger.trials[trial.name].rows] == [1, 2, 3, 4, 5]
     assert "secret" not in StudyFolder(folder).environment.read_text()
+
+
+def test_who_looks_on_sees_of_a_shared_database_what_a_file_would_show(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two studies of one name in the database, the second with a trial more, and one in a file."""
+    monkeypatch.setenv(VARIABLE, server.url)
+    with (
+        driven(tmp_path / "file" / "x") as filed,
+        driven(tmp_path / "one" / "x", server.url) as one,
+        driven(tmp_path / "other" / "x", server.url) as other,
+    ):
+        other.train(other.ask(), 4, 0.875)
+        told = {study: progress.read(study.ledger.folder) for study in (filed, one, other)}
+        rows = [progress.epoch_rows(study.ledger.folder, study.running.name) for study in (filed, one, other)]
+
+    def known(study: Driven) -> list[object]:
+        return [(t.name, t.phase, t.state, t.epoch, t.epochs, t.row, t.error, t.traceback) for t in told[study].trials]
+
+    assert known(one) == known(filed) == known(other)[:4] and len(known(other)) == 5
+    assert all(trial.started is not None for trial in told[one].trials)
+    assert told[one].counts == told[filed].counts == {"complete": 2, "running": 1, "failed": 1}
+    assert told[one].best and told[other].best and (told[one].best.row, told[other].best.row["val_accuracy"]) == (
+        told[filed].best.row, 0.875
+    )  # fmt: skip
+    assert told[one].stage is not None and told[one].stage.total == 6
+    assert rows[0] == rows[1] == rows[2] and len(rows[0]) == 2
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(UserError, match="the ledger cannot be read") as refused:
+        progress.read(StudyFolder(tmp_path / "one" / "x"))
+    assert "secret" not in str(refused.value)
 
 
 def rows_in(server: Server) -> int:
