@@ -19,7 +19,11 @@ from analysis.tell.formats import Format
 Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study folder, or a study's name in --results.")]
 ClusterUrl = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="URL", help="A Ray cluster's dashboard: of the studies submitted there."),
+    typer.Option(
+        "--cluster",
+        metavar="URL",
+        help="A Ray cluster's dashboard: of the studies submitted there, by name (the latest job) or job id.",
+    ),
 ]
 Results = Annotated[Path, typer.Option(help="Where study folders lie.")]
 RESULTS = Path("results")
@@ -53,7 +57,8 @@ def status(
     if cluster is not None:
         from study.jobs import Cluster
 
-        print(Cluster(cluster).status(study))
+        jobs = Cluster(cluster)
+        print(json.dumps(jobs.row(study), indent=2) if as_json else jobs.status(study))
         return
     state = progress.read(progress.find(study, results))
     print(json.dumps(tell.as_dict(state), indent=2) if as_json else "\n".join(tell.lines(state)))

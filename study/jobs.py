@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ STOP_SECONDS = "180"  # in which a job that is stopped saves its running trials,
 PROGRESS = re.compile(
     r"^\d\d:\d\d:\d\d (.*\[\d+/\d+\].*|\w+: \d+/\d+ trials started.*)$|^(expected duration.*|took .*)$"
 )
+STARTING, START_SECONDS = "No available agent", 60.0  # what a head that has just started says, and for how long
 DONE = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 
 
@@ -53,20 +55,30 @@ class Cluster:
             _copy_code(Path(folder))
             if space is not None:
                 shutil.copy(space, Path(folder) / SENT)
+            return self._accepted(
+                entrypoint=entrypoint,
+                submission_id=f"{name}-{uuid.uuid4().hex[:8]}",
+                metadata={"study": name, "command": masked(shlex.join(command))},
+                runtime_env={"working_dir": folder, "env_vars": variables},
+            )
+
+    def _accepted(self, **job: Any) -> str:
+        """The id of a job that the cluster accepts, perhaps only once it has started."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
             try:
-                return self.client.submit_job(
-                    entrypoint=entrypoint,
-                    submission_id=f"{name}-{uuid.uuid4().hex[:8]}",
-                    metadata={"study": name, "command": masked(shlex.join(command))},
-                    runtime_env={"working_dir": folder, "env_vars": variables},
-                )
+                return self.client.submit_job(**job)
             except Exception as error:
-                raise UserError(f"--cluster {self.url}: did not accept the job: {one_line(error)}") from error
+                if STARTING not in str(error) or time.monotonic() > deadline:
+                    raise UserError(f"--cluster {self.url}: did not accept the job: {one_line(error)}") from error
+                time.sleep(1)
 
     def rows(self) -> list[dict[str, object]]:
         """The submitted studies, the latest first."""
-        jobs = [job for job in self.client.list_jobs() if "study" in (job.metadata or {})]
-        return [self._row(job) for job in sorted(jobs, key=lambda job: -(job.start_time or 0))]
+        return [self._row(job) for job in sorted(self._jobs(), key=lambda job: -(job.start_time or 0))]
+
+    def row(self, job: str) -> dict[str, object]:
+        return self._row(self._info(job))
 
     def _row(self, job: Any) -> dict[str, object]:
         running = job.status == JobStatus.RUNNING
@@ -107,10 +119,14 @@ class Cluster:
 
     def _info(self, job: str) -> Any:
         """Of a job's id, or of the latest job of a study. Raises UserError where there is none."""
-        jobs = {str(each.submission_id): each for each in self.client.list_jobs() if "study" in (each.metadata or {})}
-        if job not in jobs:
-            raise UserError(f"{job}: no submitted study of {self.url}; {nearest(job, jobs)}")
-        return jobs[job]
+        jobs = sorted(self._jobs(), key=lambda each: each.start_time or 0)
+        named = {str(each.metadata["study"]): each for each in jobs} | {str(each.submission_id): each for each in jobs}
+        if job not in named:
+            raise UserError(f"{job}: no submitted study of {self.url}; {nearest(job, named)}")
+        return named[job]
+
+    def _jobs(self) -> list[Any]:
+        return [each for each in self.client.list_jobs() if "study" in (each.metadata or {})]
 
     def _progress(self, job: str) -> str:
         lines = self.client.get_job_logs(job).splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -112,3 +113,38 @@ def test_a_submitted_study_has_the_tables_of_a_run(tmp_path: Path, cluster: tupl
     columns = ["trial", "state", "seed", "lr", "epochs", "val_accuracy"]
     tables = [pd.read_csv(tmp_path / "results" / name / "trials.csv")[columns] for name in ("sent", "run")]
     pd.testing.assert_frame_equal(*[table.sort_values("trial", ignore_index=True) for table in tables])
+
+
+@pytest.mark.slow
+def test_a_submitted_study_is_stopped_by_its_name_and_goes_on(
+    tmp_path: Path, cluster: tuple[str, dict[str, str]]
+) -> None:
+    url, environment = cluster
+    (tmp_path / "my.yaml").write_text(SPACE.replace("epochs: 2", "epochs: 300"))
+    where = {"cwd": tmp_path, "environment": environment}
+    given = ["submit", "--cluster", url, "--python", sys.executable, "--space", "my.yaml", "--results", "results"]
+    sent = call(*given, **where)
+    assert sent.returncode == 0, sent.stderr
+    first, study = sent.stdout.strip(), tmp_path / "results" / "my"
+    epochs = study / "epochs.csv"
+
+    def wait_until(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 150
+        while not holds():
+            assert time.monotonic() < deadline, call("logs", first, "--cluster", url, **where)
+            time.sleep(0.5)
+
+    wait_until(lambda: epochs.is_file() and len(pd.read_csv(epochs)) > 3)
+    assert "asked to end" in call("stop", "my", "--cluster", url, **where).stdout
+    wait_until(lambda: f"{first}: stopped" in call("status", "my", "--cluster", url, **where).stdout)
+    kept = pd.read_csv(epochs)
+    assert 3 < len(kept) < 600 and "stopped" in call("status", study, **where).stdout
+    again = call(*given, "--resume", **where).stdout.strip()
+    assert again != first
+    assert json.loads(call("status", "my", "--json", "--cluster", url, **where).stdout)["job"] == again
+    call("logs", again, "--follow", "--cluster", url, **where)
+    assert f"{again}: succeeded" in call("status", "my", "--cluster", url, **where).stdout
+    whole = pd.read_csv(epochs)
+    assert len(whole) == 600 and set(pd.read_csv(study / "trials.csv").state) == {"complete"}
+    columns = ["trial", "epoch", "val_accuracy"]
+    pd.testing.assert_frame_equal(kept[columns], whole.merge(kept[["trial", "epoch"]])[columns])
