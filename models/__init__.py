@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from record import tasks
@@ -111,9 +112,13 @@ def describe_weights(name: str, weights: str, **options: Any) -> str:
 def fetch_weights(name: str, weights: str, **options: Any) -> None:
     """Check that the weights are available and fit, by building the model once; hub weights are cached afterwards.
 
-    Raises WeightsError as `build` does; without a network that takes seconds, not the minute of the hub's retries.
+    Random ones take no memory for it. Raises WeightsError as `build` does; without a network that takes seconds, not the
+    minute of the hub's retries.
     """
-    build(name, weights, **options)
+    import torch
+
+    with torch.device("meta") if weights == "none" else nullcontext():
+        build(name, weights, **options)
 
 
 def published_facts(model: nn.Module) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import argparse
 import fractions
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -214,3 +215,10 @@ def test_other_objects_beside_the_weights_are_named(tmp_path):
     ) as caught:
         files.read(str(tmp_path / "best.pth"))
     assert "\n" not in str(caught.value)
+
+
+def test_random_weights_take_no_memory_before_a_study() -> None:
+    """3 GB of them."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    models.fetch_weights("scratch_vit", "none", width=2048, feed_forward=8192, depth=15, heads=16)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
