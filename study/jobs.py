@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,31 +92,34 @@ class Cluster:
     def status(self, job: str) -> str:
         """Lines on one job: Ray does not let a running job change what is known of it, so progress is its log's last word."""
         info = self._info(job)
-        lines = [
-            f"{job}: {info.status.value.lower()}, study {info.metadata['study']}, started {_time(info.start_time)}"
-        ]
+        name, state = info.submission_id, info.status.value.lower()
+        lines = [f"{name}: {state}, study {info.metadata['study']}, started {_time(info.start_time)}"]
         lines += [f"ended {_time(info.end_time)}: {one_line(info.message or '')}"] if info.status in DONE else []
-        if progress := self._progress(job):
+        if progress := self._progress(name):
             lines.append(progress)
         return "\n".join([*lines, f"command: {info.metadata.get('command', '')}"])
 
     def logs(self, job: str, follow: bool) -> Iterator[str]:
         """What the job has printed; with `follow` until it ends."""
-        self._info(job)
-        if not follow:
-            yield self.client.get_job_logs(job)
-            return
-        tail = self.client.tail_job_logs(job)
-        with asyncio.Runner() as runner:
-            while (text := runner.run(_next(tail))) is not None:
-                yield text
+        name = self._info(job).submission_id
+        with self._answering():
+            if not follow:
+                yield self.client.get_job_logs(name)
+                return
+            tail = self.client.tail_job_logs(name)
+            with asyncio.Runner() as runner:
+                while (text := runner.run(_next(tail))) is not None:
+                    yield text
 
     def stop(self, job: str) -> str:
         """Ask the job to end, as Ctrl-C does; what came of it."""
-        if self._info(job).status in DONE:
-            raise UserError(f"{job}: the job has ended; there is nothing to stop")
-        self.client.stop_job(job)
-        return f"{job}: asked to end; everything is recorded, and the same submit with --resume continues the study"
+        info = self._info(job)
+        if info.status in DONE:
+            raise UserError(f"{info.submission_id}: the job has ended; there is nothing to stop")
+        with self._answering():
+            self.client.stop_job(info.submission_id)
+        name = info.submission_id
+        return f"{name}: asked to end; everything is recorded, and the same submit with --resume continues the study"
 
     def _info(self, job: str) -> Any:
         """Of a job's id, or of the latest job of a study. Raises UserError where there is none."""
@@ -126,11 +130,21 @@ class Cluster:
         return named[job]
 
     def _jobs(self) -> list[Any]:
-        return [each for each in self.client.list_jobs() if "study" in (each.metadata or {})]
+        with self._answering():
+            return [each for each in self.client.list_jobs() if "study" in (each.metadata or {})]
 
     def _progress(self, job: str) -> str:
-        lines = self.client.get_job_logs(job).splitlines()
+        with self._answering():
+            lines = self.client.get_job_logs(job).splitlines()
         return next((line for line in reversed(lines) if PROGRESS.match(line)), "")
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """UserError where the cluster refuses, or is gone: Ray raises bare errors."""
+        try:
+            yield
+        except Exception as error:
+            raise UserError(f"--cluster {self.url}: {one_line(error)}") from error
 
 
 async def _next(tail: Any) -> str | None:

@@ -70,6 +70,7 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
     environment = os.environ | {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
     ray = Path(sys.executable).with_name("ray")
     options = [f"--port={port}", f"--dashboard-port={dashboard}", "--num-cpus=2", "--block", "--disable-usage-stats"]
+    options.append(f"--dashboard-agent-listen-port={free_port()}")  # which the Ray of a study beside it may have taken
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     head = subprocess.Popen([ray, "start", "--head", *options], env=environment, start_new_session=True, **quiet)
     try:
