@@ -49,7 +49,7 @@ def verdicts(
         known = {other: variances[first] + variances[other] for other in compared}
         compared = {other: d._replace(over_examples=known[other]) for other, d in compared.items()}
     chances = max(1, len(looks))
-    p = [min(1.0, chances * difference.p) for difference in compared.values()]
+    p = [float(np.minimum(1.0, chances * difference.p)) for difference in compared.values()]  # what is unknown stays so
     level = LEVEL / chances / max(1, len(compared))
     rows = zip(compared.items(), p, holm(p).tolist(), strict=True)
     return {other: Verdict(measured, p, corrected, level) for (other, measured), p, corrected in rows}

@@ -56,6 +56,12 @@ def test_luck_alone_crosses_the_level_at_one_of_the_looks_as_rarely_as_it_says(l
     assert found.p == min(1.0, len(looks) * found.measured.p) and found.level == LEVEL / len(looks)
 
 
+def test_what_is_unknown_stays_so() -> None:
+    scores = {"a": {0: np.array([0.5]), 1: np.array([math.nan])}, "b": {0: np.array([0.5]), 1: np.array([0.6])}}
+    verdict = verdicts(scores, "a", (2, 4))["b"]
+    assert math.isnan(verdict.p) and math.isnan(verdict.p_holm) and not verdict.differ
+
+
 def test_a_verdict_counts_comparisons_and_looks() -> None:
     random = np.random.default_rng(0)
     scores = {
