@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     """What a study knows of the difference between its first candidate and another one."""
 
     measured: Difference
-    p: float  # of any of the looks
+    p: float  # of any of the looks: of this one, times their number
     p_holm: float  # of any of the looks and any of the comparisons
     level: float  # of one comparison at one look: all intervals of a study hold together with 1 - LEVEL
 

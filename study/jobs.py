@@ -29,6 +29,10 @@ PROGRESS = re.compile(
     r"^\d\d:\d\d:\d\d (.*\[\d+/\d+\].*|\w+: \d+/\d+ trials started.*)$|^(expected duration.*|took .*)$"
 )
 STARTING, START_SECONDS = "No available agent", 60.0  # what a head that has just started says, and for how long
+NO_AGENT = (
+    "no agent of its nodes takes jobs; where another Ray on the machine holds its port, start the head with "
+    "--dashboard-agent-listen-port=PORT"
+)
 DONE = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
 
 
@@ -71,8 +75,9 @@ class Cluster:
                 return self.client.submit_job(**job)
             except Exception as error:
                 if STARTING not in str(error) or time.monotonic() > deadline:
-                    raise UserError(f"--cluster {self.url}: did not accept the job: {one_line(error)}") from error
-                time.sleep(1)
+                    why = NO_AGENT if STARTING in str(error) else one_line(error)
+                    raise UserError(f"--cluster {self.url}: did not accept the job: {why}") from error
+                time.sleep(5)  # each attempt prints lines of Ray's
 
     def rows(self) -> list[dict[str, object]]:
         """The submitted studies, the latest first."""

@@ -123,10 +123,10 @@ def _faster(study: Study, rows: pd.DataFrame, top: dict[Any, Any], accuracy: str
     words, by = terms(study), speed(study)
     on_front = front(rows, words.validation, by)
     faster = on_front[on_front[by] > (1 + figures.NOISE) * top[by]].to_dict("records")
-    options = [
-        f"{_called(study, row)} with {row[by]:,.0f} ({_difference(study, row[accuracy] - top[accuracy])})"
-        for row in (faster if len(faster) < 3 else [faster[0], faster[-1]])
-    ]
+    options = []
+    for row in faster if len(faster) < 3 else [faster[0], faster[-1]]:
+        said = [*filter(None, [doubt(study, row)]), _difference(study, row[accuracy] - top[accuracy])]
+        options.append(f"{_called(study, row)} with {row[by]:,.0f} ({'; '.join(said)})")
     unit = figures.BY_NAME[by].unit
     return f"; if you need more than {top[by]:,.0f} {unit}, use {' or '.join(options)}" if options else ""
 

@@ -97,6 +97,16 @@ def test_a_disturbed_speed_and_a_limit_that_none_holds_stand_in_the_first_senten
     assert "Without limits, use vit (vit-000)" in told(folder).use
 
 
+def test_an_uncertain_speed_of_a_faster_candidate_stands_in_the_first_sentence(tmp_path: Path) -> None:
+    folder = confirmed_study(tmp_path / "s")
+    profile = pd.read_csv(folder / "profile.csv")
+    profile.assign(uncertainty=[0.3 if model == "resnet18" else 0.01 for model in profile["model"]]).to_csv(
+        folder / "profile.csv", index=False
+    )
+    said = "(vit_tome-000) with 200 (0.8 points less) or resnet18 (resnet18-000) with 400 (uncertain by 30%; 28.8 points less)"
+    assert said in told(folder).use
+
+
 def test_nothing_to_recommend_is_said_first(tmp_path: Path) -> None:
     failed = write_tables(tmp_path / "s", [trial_row("vit-000", None, None, state="failed", error="nan")])
     assert told(failed).use == "No model can be recommended: no trial has finished."

@@ -56,7 +56,11 @@ def test_luck_alone_crosses_the_level_at_one_of_the_looks_as_rarely_as_it_says(l
     assert found.p == min(1.0, len(looks) * found.measured.p) and found.level == LEVEL / len(looks)
 
 
-def test_what_is_unknown_stays_so() -> None:
+def test_what_is_certain_or_unknown_stays_so() -> None:
+    """Seeds that all differ by the same, that do not differ, and one that is not known."""
+    for other, p in ((0.5, 0.0), (0.75, 1.0)):
+        scores = {"a": dict.fromkeys(range(4), np.array([0.75])), "b": dict.fromkeys(range(4), np.array([other]))}
+        assert verdicts(scores, "a", (2, 4))["b"].p == p
     scores = {"a": {0: np.array([0.5]), 1: np.array([math.nan])}, "b": {0: np.array([0.5]), 1: np.array([0.6])}}
     verdict = verdicts(scores, "a", (2, 4))["b"]
     assert math.isnan(verdict.p) and math.isnan(verdict.p_holm) and not verdict.differ
