@@ -21,7 +21,7 @@ from torch import nn
 import models
 from benchmarks.figure import Figure, at_least, show
 from models import engines
-from models.engines import Runner, Source
+from models.engines import Classifier, Runner, Source
 from models.engines.openvino import runtime, shared_core
 from record import processors
 from trainables.timing import Timing, alternate
@@ -65,11 +65,9 @@ def run(plan: Plan = FULL) -> Iterator[Figure]:
 
 
 def compile_all(network: nn.Module, plan: Plan, threads: int) -> dict[str, Runner]:
-    source = Source(plan.size, plan.size, plan.size, HALF, HALF)
+    classifier = Classifier(network, Source(plan.size, plan.size, plan.size, HALF, HALF))
     return {
-        name: engines.find(name).compile(
-            network, source, threads=threads, calibration=noise(16, plan.size), bfloat16=True
-        )
+        name: engines.find(name).compile(classifier, threads=threads, calibration=noise(16, plan.size), bfloat16=True)
         for name in plan.engines
     }
 

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import models
 from benchmarks.figure import Figure, at_least, at_most, show
 from models import engines, vit_tome
-from models.engines import EngineError, Source
+from models.engines import Classifier, EngineError, Source
 from models.layers import attention, token_merging
 from record import processors
 from trainables import device as hardware
@@ -146,7 +146,7 @@ def latencies(engine: str, networks: Sequence[Any], device: torch.device) -> str
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     runners = [
         engines.find(engine).compile(
-            network, source, threads=processors.usable(), calibration=None, bfloat16=True
+            Classifier(network, source), threads=processors.usable(), calibration=None, bfloat16=True
         )
         for network in networks
     ]  # fmt: skip

@@ -23,6 +23,7 @@ YARDSTICK = (
 )
 NOISE = 0.1  # of a speed: what differs by less counts as as fast, and one that is more uncertain is not relied on
 TIMING_SECONDS = "timing_seconds"
+COMPILE_SECONDS = "compile_seconds"
 CONTENDED = "contended_"  # prefix of what was measured while other trials shared the hardware
 
 
@@ -188,6 +189,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure(YARDSTICK, "what the yardstick, a fixed small computation, took on the processor when the timing began; it takes turns with what is timed", "s", tables=(PROFILE,)),
     Figure(PACE, "the median of the profile phase's yardsticks over this one: above 1, the processor was faster than usual; times and speeds are those at 1", "times", tables=(PROFILE,)),
     Figure(TIMING_SECONDS, "how long the timing took", "s", tables=(PROFILE,)),
+    Figure(COMPILE_SECONDS, "how long it took to convert and compile the model for the engine, until its first answers; what engines share, the ONNX model, counts for the first", "s", tables=(PROFILE,), tasks=IMAGES),
     Figure("busy", "what ran beside the timing and made it slower, if anything", type="str", tables=(PROFILE,)),
     Figure(REFUSED, "why the study does without this engine here", type="str", tables=(PROFILE, ENGINES), tasks=IMAGES),
     Figure("hardware", "processor or GPU", type="str", tables=(PROFILE,)),

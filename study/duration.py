@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from record.figures import TIMING_SECONDS
+from record.figures import COMPILE_SECONDS, TIMING_SECONDS
 from record.folder import CONFIRM, SEARCH
 from study.candidates import room
 from study.cells import Cell
@@ -31,10 +31,22 @@ class Parallelism(NamedTuple):
 def expected_seconds(ledger: Ledger, data: DataFacts, parallelism: Parallelism) -> dict[str, float]:
     """Wall seconds of each phase of the study; early stopping only shortens it."""
     spec = ledger.spec
-    means = [_mean_trial_seconds(ledger, cell.entry, data, parallelism) for cell in open_cells(ledger)]
+    entries = [cell.entry for cell in open_cells(ledger)]
+    means = [_mean_trial_seconds(ledger, entry, data, parallelism) for entry in entries]
+    tested = [
+        mean + _compile_seconds(ledger, entry) / parallelism.training
+        for mean, entry in zip(means, entries, strict=True)
+    ]
     repeats = spec.confirm.seeds * room(spec)
-    busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(means) * repeats + _timing_seconds(ledger)}
+    busy = {SEARCH: sum(means) * spec.trials, CONFIRM: max(tested) * repeats + _timing_seconds(ledger)}
     return {phase: round(total, 1) for phase, total in busy.items() if phase in spec.phases}
+
+
+def _compile_seconds(ledger: Ledger, entry: str) -> float:
+    """Of a trained network, for all its engines: what those of random weights took, on average over the grid."""
+    timings = [timing for timing in ledger.timings if timing.model == entry]
+    each = [number(own, COMPILE_SECONDS) for t in timings for own in t.engines.values() if COMPILE_SECONDS in own]
+    return sum(each) / len(timings)
 
 
 def _timing_seconds(ledger: Ledger) -> float:

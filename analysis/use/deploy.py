@@ -11,7 +11,7 @@ from analysis.read.errors import StudyError
 from analysis.use.exported_model import ExportedModel
 from analysis.use.samples import load_samples, read_folder
 from models import engines
-from models.engines import Difference, SavedRunner
+from models.engines import Classifier, Difference, SavedRunner
 from record import processors
 from record.contents import Unreadable, read_calibration
 from record.folder import StudyFolder
@@ -31,16 +31,14 @@ def deploy(
     if exported.preprocessing.decoded_size is None:
         raise StudyError(f"{study_folder}: the study did not record decoded_size, which engine {exported.engine} needs")
     engine, threads = engines.find(exported.engine), processors.usable()
+    classifier = Classifier(network, exported.source)
     runner = engine.compile(
-        network,
-        exported.source,
+        classifier,
         threads=threads,
         calibration=_calibration(exported, study_folder, calibrate),
         bfloat16=exported.bfloat16,
     )
-    reference = engines.find(engines.EAGER).compile(
-        network, exported.source, threads=threads, calibration=None, bfloat16=False
-    )
+    reference = engines.find(engines.EAGER).compile(classifier, threads=threads, calibration=None, bfloat16=False)
     images = load_samples(study_folder)["validation"].images
     difference = engines.check(exported.engine, reference, runner, engines.spread(images, engines.CHECKED_IMAGES))
     return cast(SavedRunner, runner), difference

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 import models
 from analysis.read.errors import StudyError
 from models import engines
-from models.engines import Portable, Runner, Source
+from models.engines import Classifier, Portable, Runner, Source
 from models.inputs.pixel_depth import FULL
 from record.errors import one_line
 
@@ -102,7 +102,8 @@ class ExportedModel(BaseModel):
             path = folder / WEIGHTS
             raise StudyError(f"{path} does not hold this model ({one_line(error)}); export it again") from error
         network.to("cuda" if torch.cuda.is_available() else "cpu")
-        return engine.compile(network, self.source, threads=threads, calibration=None, bfloat16=self.bfloat16)
+        classifier = Classifier(network, self.source)
+        return engine.compile(classifier, threads=threads, calibration=None, bfloat16=self.bfloat16)
 
     def build(self) -> nn.Module:
         """The network, untrained, in evaluation mode. Raises `StudyError` where `options` do not fit it."""

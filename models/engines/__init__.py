@@ -48,6 +48,23 @@ class Source:
     std: Triple
 
 
+class Classifier:
+    """A trained network and its images, for engines to compile. What several of them read is converted once, so it is made
+    anew after the network was trained further."""
+
+    def __init__(self, network: nn.Module, source: Source) -> None:
+        self.network, self.source = network, source
+        self._onnx = b""
+
+    def onnx(self, engine: str) -> bytes:
+        """The ONNX model of both; `engine`: whose. Raises EngineError."""
+        if not self._onnx:
+            from models.engines.conversion.onnx_model import to_onnx  # imports torch
+
+            self._onnx = to_onnx(self.network, self.source, engine)
+        return self._onnx
+
+
 class Runner(Protocol):
     """A network, ready to classify images as they are stored."""
 
@@ -74,7 +91,7 @@ class Engine(Protocol):
         """Packages of the extra that it needs, in the order in which a missing one is named."""
 
     def compile(
-        self, network: nn.Module, source: Source, *, threads: int, calibration: np.ndarray | None, bfloat16: bool
+        self, classifier: Classifier, *, threads: int, calibration: np.ndarray | None, bfloat16: bool
     ) -> Runner:
         """The network, which is left as it is, ready to run on the CPU with this many threads.
 

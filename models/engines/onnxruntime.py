@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.engines import EngineError, Source, packages_of, unreadable
-
-if TYPE_CHECKING:
-    from torch import nn
+from models.engines import Classifier, EngineError, packages_of, unreadable
 
 DEVICES = ("cpu",)
 PACKAGES = ("onnxruntime", "onnxscript")
@@ -39,16 +35,13 @@ class OnnxRunner:
 
 
 def compile(
-    network: nn.Module,
-    source: Source,
+    classifier: Classifier,
     *,
     threads: int,
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> OnnxRunner:
-    from models.engines.conversion.onnx_model import to_onnx  # imports torch
-
-    return OnnxRunner(to_onnx(network, source, "onnxruntime"), threads)
+    return OnnxRunner(classifier.onnx("onnxruntime"), threads)
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True) -> OnnxRunner:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from models.engines import Source, packages_of, running, unreadable
-
-if TYPE_CHECKING:
-    from torch import nn
+from models.engines import Classifier, packages_of, running, unreadable
 
 DEVICES = ("cpu",)
 PACKAGES = ("openvino", "onnxscript")
@@ -63,23 +60,19 @@ def shared_core() -> Any:
     return runtime().Core()
 
 
-def convert(network: nn.Module, source: Source, engine: str) -> Any:
-    """The network as an openvino.Model. Raises EngineError."""
-    core = shared_core()
-    from models.engines.conversion.onnx_model import to_onnx  # imports torch
-
-    return core.read_model(to_onnx(network, source, engine))
+def convert(classifier: Classifier, engine: str) -> Any:
+    """The classifier as an openvino.Model. Raises EngineError."""
+    return shared_core().read_model(classifier.onnx(engine))
 
 
 def compile(
-    network: nn.Module,
-    source: Source,
+    classifier: Classifier,
     *,
     threads: int,
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> OpenVinoRunner:
-    model = convert(network, source, "openvino")
+    model = convert(classifier, "openvino")
     with running("openvino"):
         return OpenVinoRunner(model, threads, bfloat16)
 

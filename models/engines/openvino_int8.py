@@ -6,15 +6,11 @@ import io
 import logging
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.engines import CALIBRATION_IMAGES, EngineError, Source, openvino, packages_of, running, spread
+from models.engines import CALIBRATION_IMAGES, Classifier, EngineError, openvino, packages_of, running, spread
 from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
-
-if TYPE_CHECKING:
-    from torch import nn
 
 __all__ = ["DEVICES", "FILES", "PACKAGES", "compile", "load"]
 
@@ -22,8 +18,7 @@ PACKAGES = (*openvino.PACKAGES, "nncf")
 
 
 def compile(
-    network: nn.Module,
-    source: Source,
+    classifier: Classifier,
     *,
     threads: int,
     calibration: np.ndarray | None = None,
@@ -39,9 +34,9 @@ def compile(
     from torch import nn
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    attends = any(isinstance(layer, nn.LayerNorm) for layer in network.modules())
+    attends = any(isinstance(layer, nn.LayerNorm) for layer in classifier.network.modules())
     chosen = spread(calibration, CALIBRATION_IMAGES)
-    model = openvino.convert(network, source, "openvino_int8")
+    model = openvino.convert(classifier, "openvino_int8")
     with running("openvino_int8"), redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(
             model,

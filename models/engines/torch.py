@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.engines import Source
+from models.engines import Classifier
 from models.inputs.preprocessing import prepare
 from models.layers.precision import has_bfloat16
 
@@ -20,7 +20,8 @@ PACKAGES: tuple[str, ...] = ()
 class TorchRunner:
     """Takes images of any height and width. Computes on the network's device."""
 
-    def __init__(self, network: nn.Module, source: Source, threads: int, bfloat16: bool) -> None:
+    def __init__(self, classifier: Classifier, threads: int, bfloat16: bool) -> None:
+        network, source = classifier.network, classifier.source
         self.device, self.threads, self.size = next(network.parameters()).device, threads, source.size
         self.bfloat16 = bfloat16 and has_bfloat16(self.device)
         self.dtype = "bfloat16" if self.bfloat16 else "float32"
@@ -55,11 +56,10 @@ def _round_weights(network: nn.Module) -> None:
 
 
 def compile(
-    network: nn.Module,
-    source: Source,
+    classifier: Classifier,
     *,
     threads: int,
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> TorchRunner:
-    return TorchRunner(network, source, threads, bfloat16)
+    return TorchRunner(classifier, threads, bfloat16)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
 
-from models.engines import EngineError, Source
+from models.engines import Classifier, EngineError
 from models.engines.torch import DEVICES, PACKAGES, TorchRunner
 from record.errors import one_line
 
@@ -17,8 +16,8 @@ __all__ = ["DEVICES", "PACKAGES", "compile"]
 
 
 class CompiledRunner(TorchRunner):
-    def __init__(self, network: nn.Module, source: Source, threads: int, bfloat16: bool) -> None:
-        super().__init__(network, source, threads, bfloat16)
+    def __init__(self, classifier: Classifier, threads: int, bfloat16: bool) -> None:
+        super().__init__(classifier, threads, bfloat16)
         # A process compiles one model after another from the same code; after a few, torch silently gives up.
         torch.compiler.reset()
         self.forward = torch.compile(self._forward)
@@ -33,11 +32,10 @@ class CompiledRunner(TorchRunner):
 
 
 def compile(
-    network: nn.Module,
-    source: Source,
+    classifier: Classifier,
     *,
     threads: int,
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> CompiledRunner:
-    return CompiledRunner(network, source, threads, bfloat16)
+    return CompiledRunner(classifier, threads, bfloat16)

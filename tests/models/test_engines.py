@@ -17,7 +17,7 @@ from torch import nn
 
 import models
 from models import engines
-from models.engines import BOUNDS, Difference, EngineError, Portable, Source
+from models.engines import BOUNDS, Classifier, Difference, EngineError, Portable, Source
 from models.inputs.preprocessing import prepare
 
 VIT = {"architecture": "vit_tiny_patch16_224", "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
@@ -59,7 +59,7 @@ def source(height: int, width: int | None = None, size: int = 16) -> Source:
 
 def compiled(engine: str, network: nn.Module, of: Source, **options: Any) -> Any:
     options = {"threads": 1, "calibration": None, "bfloat16": False} | options
-    return engines.find(engine).compile(network, of, **options)
+    return engines.find(engine).compile(Classifier(network, of), **options)
 
 
 def by_hand(network: nn.Module, images: np.ndarray, of: Source) -> np.ndarray:
@@ -111,6 +111,15 @@ def test_answers_are_those_of_eager_float32(name: str, engine: str, tmp_path: Pa
     assert {path.name for path in tmp_path.iterdir()} == set(engines.find(engine).FILES)
     loaded = engines.find(engine).load(tmp_path, threads=1, bfloat16=False)
     np.testing.assert_allclose(loaded(images[:1]), reference(images[:1]), atol=1e-5)
+
+
+@needs_runtimes
+def test_engines_share_what_they_read() -> None:
+    """Exporting takes most of the seconds of a conversion."""
+    classifier = Classifier(build("scratch_vit"), source(16))
+    assert classifier.onnx("onnxruntime") is classifier.onnx("openvino")
+    with pytest.raises(EngineError, match="engine openvino cannot"):
+        Classifier(Unknown(), source(16)).onnx("openvino")
 
 
 @needs_runtimes
@@ -209,12 +218,12 @@ def test_ctrl_c_reaches_a_process_that_used_an_engine_twice(engine: str) -> None
 import signal
 import numpy as np, torch
 from models import engines
-from models.engines import Source
+from models.engines import Classifier, Source
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 10, 8), torch.nn.Flatten())
 images = np.zeros((9, 8, 8, 3), dtype=np.uint8)
 source = Source(8, 8, 8, (0.5, 0.5, 0.5), (1, 1, 1))
 def runner():
-    return engines.find("{engine}").compile(network, source, threads=1, calibration=images, bfloat16=False)
+    return engines.find("{engine}").compile(Classifier(network, source), threads=1, calibration=images, bfloat16=False)
 first, second = runner(), runner()
 del first
 del second

@@ -55,6 +55,23 @@ def test_the_expected_duration_follows_from_the_timings(tmp_path: Path) -> None:
         assert duration.expected_seconds(ledger, DATA, duration.Parallelism(1.0, 1.0)) == {"search": 120}
 
 
+def test_trained_networks_are_compiled_for_each_engine(tmp_path: Path) -> None:
+    """As in profile, where it took 3 + 7 s at one depth and 5 s at the other, which one of the engines does not run."""
+    space = SPACE | {"models": {"scratch_vit": {"train_size": 100, "factors": {"depth": [1, 2]}}}}
+    with Ledger(tmp_path, resolve(space | {"engines": ["torch", "onnxruntime", "openvino"]}, "test")) as ledger:
+        for depth, took in ((1, {"onnxruntime": 3.0, "openvino": 7.0}), (2, {"onnxruntime": 5.0})):
+            timed = timing("scratch_vit", {"depth": depth}, step=1.0, speed=50.0)
+            engines: dict[str, Figures] = {name: {"compile_seconds": seconds} for name, seconds in took.items()}
+            if depth == 2:
+                engines["openvino"] = {"refused": "engine openvino cannot run this network"}
+            ledger.add_timing(replace(timed, engines=engines))
+        # A trial takes 2 x (2 steps of 1 s + 2 s); a confirmed one 7.5 s more, and they share two processors.
+        assert duration.expected_seconds(ledger, DATA, duration.Parallelism(2.0, 1.0)) == {
+            "search": 2 * 4 * (4 / 2 + 4),
+            "confirm": 2 * 3 * (4 / 2 + 4 + 7.5 / 2),
+        }
+
+
 def test_candidates_between_timed_settings_take_the_time_of_their_timing(tmp_path: Path) -> None:
     """Five points of the ratio took 7 and 9 s in turns to time: two candidates may take twice the mean, 7.8 s."""
     vit_tome = {"search": {"tome_ratio": {"low": 0.0, "high": 0.8}}}

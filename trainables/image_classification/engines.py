@@ -5,20 +5,21 @@ The caller ensures that nothing else runs while something is timed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 
 from models import engines
-from models.engines import EAGER, EngineError, Portable, Runner, SavedRunner, Source
+from models.engines import EAGER, Classifier, EngineError, Portable, Runner, SavedRunner, Source
 from record import contents
 from record.errors import one_line
-from record.figures import REFUSED
+from record.figures import COMPILE_SECONDS, REFUSED
 from record.folder import StudyFolder
 from trainables import latency, timing
 from trainables.data.images import Images
@@ -49,18 +50,23 @@ def time_engines(
     """
     loop = loop_on_noise(config, model, options, device, shape)
     images = loop.data.train.images
+    compiled = compiler(loop, images)
     runners: dict[str, Runner] = {}
+    took: dict[str, float] = {}
     refused: dict[str, Figures] = {}
     for name in names:
         try:
-            runners[name] = compiled(loop, name, images)
-            _rehearse(loop, name, runners[name], images)
+            start = time.perf_counter()
+            runners[name] = compiled(name)
+            runners[name](images)  # torch_compile compiles in the first call
+            took[name] = time.perf_counter() - start
+            _rehearse(name, runners[name], compiled, images)
         except Exception as error:
             if name == EAGER:
                 raise
             refused[name] = {REFUSED: reason(name, error)}
             runners.pop(name, None)
-    return partial(_time, loop, runners, refused, images, yardstick, latency_seconds)
+    return partial(_time, loop, runners, took, refused, images, yardstick, latency_seconds)
 
 
 def evaluate_engines(
@@ -75,11 +81,12 @@ def evaluate_engines(
     eager = contents.read_predictions(folder.predictions(trial))
     calibration = loop.data.train.images[loop.indices[: engines.CALIBRATION_IMAGES]]
     checked = engines.spread(loop.data.validation.images, engines.CHECKED_IMAGES)
-    exact = compiled(loop, EAGER, calibration, bfloat16=False)
+    compiled = compiler(loop, calibration)
+    exact = compiled(EAGER, bfloat16=False)
     rows: dict[str, Figures] = {EAGER: {"dtype": "bfloat16" if loop.uses_bfloat16 else "float32"}}
     for name in names:
         try:
-            runner = compiled(loop, name, calibration)
+            runner = compiled(name)
             engines.check(name, exact, runner, checked)
             validated, predictions = (_classify(runner, each.images) for each in (loop.data.validation, test))
         except Exception as error:  # an engine's failure is not the trial's
@@ -101,20 +108,28 @@ def _classify(runner: Runner, images: np.ndarray) -> np.ndarray:
     return np.concatenate([runner(np.array(images[i : i + EVAL_BATCH])).argmax(1) for i in parts])
 
 
-def compiled(loop: Loop, name: str, calibration: np.ndarray, bfloat16: bool | None = None) -> Runner:
-    """The loop's network as it is now in this engine, with torch's threads; bfloat16: as the config says by default.
+class Compiler(Protocol):
+    def __call__(self, name: str, bfloat16: bool | None = None) -> Runner:
+        """The network in the engine of this name; bfloat16: as the config says by default. Raises EngineError, and whatever the
+        engine raises."""
 
-    calibration: training images (N, height, width, 3). Raises EngineError, and whatever the engine raises.
-    """
+
+def compiler(loop: Loop, calibration: np.ndarray) -> Compiler:
+    """For the loop's network as it is now, with torch's threads. calibration: training images (N, height, width, 3)."""
     height, width = loop.data.train.images.shape[1:3]
     (r, g, b), (r_std, g_std, b_std) = loop.mean.tolist(), loop.std.tolist()
-    return engines.find(name).compile(
-        loop.model,
-        Source(height, width, loop.image_size, (r, g, b), (r_std, g_std, b_std)),
-        threads=torch.get_num_threads(),
-        calibration=calibration,
-        bfloat16=loop.config.bfloat16 if bfloat16 is None else bfloat16,
-    )
+    source = Source(height, width, loop.image_size, (r, g, b), (r_std, g_std, b_std))
+    classifier = Classifier(loop.model, source)
+
+    def compiled(name: str, bfloat16: bool | None = None) -> Runner:
+        return engines.find(name).compile(
+            classifier,
+            threads=torch.get_num_threads(),
+            calibration=calibration,
+            bfloat16=loop.config.bfloat16 if bfloat16 is None else bfloat16,
+        )
+
+    return compiled
 
 
 def reason(name: str, error: Exception) -> str:
@@ -124,24 +139,22 @@ def reason(name: str, error: Exception) -> str:
     return f"engine {name} cannot run this network: {type(error).__name__}: {one_line(error)}"
 
 
-def _rehearse(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> None:
+def _rehearse(name: str, runner: Runner, compiled: Compiler, images: np.ndarray) -> None:
     """Raise EngineError where the engine computes something else than eager float32.
 
     Random weights make classes nearly equally likely, so the classes say nothing of fewer bits: an engine is checked in
-    float32. One of whole numbers only has to run; trained networks are tested in it.
+    float32. One of whole numbers only has to run, as it has; trained networks are tested in it.
     """
-    if runner.dtype == "int8":
-        runner(images[:1])
-        return
-    engines.check(name, compiled(loop, EAGER, images, bfloat16=False), _in_float32(loop, name, runner, images), images)
+    if runner.dtype != "int8":
+        engines.check(name, compiled(EAGER, bfloat16=False), _in_float32(name, runner, compiled), images)
 
 
-def _in_float32(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> Runner:
+def _in_float32(name: str, runner: Runner, compiled: Compiler) -> Runner:
     engine = engines.find(name)
     if runner.dtype == "float32":
         return runner
     if not isinstance(engine, Portable):
-        return compiled(loop, name, images, bfloat16=False)
+        return compiled(name, bfloat16=False)
     with TemporaryDirectory(prefix="engine-") as folder:  # reading is faster than converting once more
         cast(SavedRunner, runner).save(Path(folder))
         return engine.load(Path(folder), threads=torch.get_num_threads(), bfloat16=False)
@@ -150,6 +163,7 @@ def _in_float32(loop: Loop, name: str, runner: Runner, images: np.ndarray) -> Ru
 def _time(
     loop: Loop,
     runners: Mapping[str, Runner],
+    took: Mapping[str, float],
     refused: Mapping[str, Figures],
     images: np.ndarray,
     yardstick: Yardstick,
@@ -180,6 +194,7 @@ def _time(
             **Throughput(several, size).figures("images"),
             **single.figures(),
             **timing.noise(several),
+            COMPILE_SECONDS: took[name],
         }
     return {**rows, **failed, **refused}
 
