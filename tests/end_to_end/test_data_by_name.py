@@ -38,13 +38,13 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
 
 
 def test_a_folder_of_idx_files_is_planned_with_one_command(folder: Path, run_study: Program) -> None:
-    write_idx(folder / "dataset-fashion-mnist", train=200, test=20)
-    command = ["--space", "tiny.yaml", "--data", "dataset-fashion-mnist", "--dry-run"]
+    write_idx(folder / "scanned-clothes", train=200, test=20)
+    command = ["--space", "tiny.yaml", "--data", "scanned-clothes", "--dry-run"]
     result = run_study(*command, cwd=folder)
     assert result.returncode == 0, result.stderr
-    assert "# dataset-fashion-mnist (IDX files): 220 images in 10 classes, train 200 (20 per class)" in result.stdout
-    assert yaml.safe_load(result.stdout)["data"]["name"] == str(folder / "dataset-fashion-mnist")
-    broken = folder / "dataset-fashion-mnist" / "train-labels-idx1-ubyte.gz"
+    assert "# scanned-clothes (IDX files): 220 images in 10 classes, train 200 (20 per class)" in result.stdout
+    assert yaml.safe_load(result.stdout)["data"]["name"] == str(folder / "scanned-clothes")
+    broken = folder / "scanned-clothes" / "train-labels-idx1-ubyte.gz"
     broken.write_bytes(broken.read_bytes()[:-9])
     assert f"{broken}: not a whole IDX file" in one_error(run_study(*command, cwd=folder))
 

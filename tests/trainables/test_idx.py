@@ -51,7 +51,7 @@ def test_fashion_mnist_is_found_by_its_name(tmp_path: Path, place: str) -> None:
     [
         ("fashion_mnist", "mnist"),
         ("fashion_mnist", "MNIST/raw"),
-        ("mnist", "dataset-fashion-mnist"),
+        ("mnist", "fashion-mnist"),
         ("mnist", "KMNIST"),
     ],
 )
@@ -78,11 +78,13 @@ def test_a_folder_of_that_name_may_be_named_by_its_path(tmp_path: Path, place: s
 
 
 def test_debians_folder_has_the_names_of_the_clothes_and_is_looked_into(tmp_path: Path) -> None:
-    write_idx(tmp_path / "dataset-fashion-mnist")
-    assert load_images(str(tmp_path / "dataset-fashion-mnist")).classes == published.FASHION
+    """Its package dataset-fashion-mnist, 0.0~git20200523, has them in /usr/share/datasets/fashion-mnist."""
+    write_idx(tmp_path / "fashion-mnist")
+    data = load_images(str(tmp_path / "fashion-mnist"))
+    assert data.classes == published.FASHION and data.source.startswith("fashion_mnist (IDX files in ")
     fashion = published.SETS["fashion_mnist"]
     assert isinstance(fashion, published.PublishedIdx)
-    assert fashion.elsewhere == (Path("/usr/share/dataset-fashion-mnist"),)
+    assert fashion.elsewhere == (Path("/usr/share/datasets/fashion-mnist"),)
 
 
 def test_one_folder_may_hold_several_sets_by_name(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_without_a_network_a_name_says_where_to_put_what(
 ) -> None:
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there: refused at once
-    if not Path("/usr/share/dataset-fashion-mnist").exists():  # Debian's package
+    if not published.DEBIAN.exists():
         advice = "could not be downloaded.*train-images-idx3-ubyte.gz.*--data-dir, or use --data digits"
         assert_refused(advice, "fashion_mnist", tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -64,12 +64,11 @@ def _load_folder(folder: Path, image_size: int, seed: int) -> ImageData:
     for cifar in (cifar10.FORMS, cifar100.FORMS):
         if cifar.location_in(folder) is not None:
             return cifar.load(folder, seed)
-    name = folder.resolve().name
+    name = folder.resolve().name.replace("-", "_")  # as Debian writes fashion-mnist
     if name in published.SETS and torchvision_sets.location(name, folder) is not None:
         return torchvision_sets.load(name, folder, image_size)
     if idx.holds_idx(folder):
-        classes = published.FASHION if name == published.DEBIAN else ()
-        return idx.read(folder, image_size, seed, classes=classes)
+        return idx.read(folder, image_size, seed)
     if parquet.holds_parquet(folder):
         return parquet.read(folder, image_size, seed)
     return image_folder.read(folder, image_size, seed)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-DEBIAN = "dataset-fashion-mnist"  # Debian's package, and its folder in /usr/share
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of its package dataset-fashion-mnist
 _DIGITS = tuple("0123456789")
 _KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 _LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")  # upper and lower case are one class where they look alike
@@ -47,9 +47,7 @@ SETS: dict[str, Published] = {
         "EMNIST", "EMNIST/raw", *_TWO, _DIGITS + _LETTERS, {"split": "balanced"}, prefix="emnist-balanced-"
     ),
     "eurosat": Published("EuroSAT", "eurosat/2750"),
-    "fashion_mnist": PublishedIdx(
-        "FashionMNIST", "FashionMNIST/raw", *_TWO, FASHION, elsewhere=(Path("/usr/share") / DEBIAN,)
-    ),
+    "fashion_mnist": PublishedIdx("FashionMNIST", "FashionMNIST/raw", *_TWO, FASHION, elsewhere=(DEBIAN,)),
     "fgvc_aircraft": Published("FGVCAircraft", "fgvc-aircraft-2013b", ("trainval",), "test"),
     "flowers102": Published("Flowers102", "flowers-102", *_THREE),
     "food101": Published("Food101", "food-101", *_TWO),
