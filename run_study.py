@@ -128,7 +128,7 @@ def _spec(
 ) -> tuple[StudySpec, dict[str, Any], bool]:
     """The resolved study with typed settings, the space as it was read, and whether the study starts from nothing."""
     from study.recorded import has_begun
-    from study.space.data_folder import find_data
+    from study.space.data_folder import find_data, find_weights
     from study.space.resume import resumed, stored
     from study.space.typed import typed
     from study.storage import check_storage
@@ -138,8 +138,8 @@ def _spec(
     if study := stored(folder, storage) if resume else None:
         located = raw
         if raw is not None and study.space is study.spec:  # killed before the space was recorded as it is written
-            data = find_data(resolve(raw, where), file, data_dir).data.name
-            located = raw | {"data": raw["data"] | {"name": data}}
+            found = find_weights(find_data(resolve(raw, where), file, data_dir), file)
+            located = found.model_dump(mode="json")
         return resumed(folder, study, located, overrides, where), raw or study.space, False
     if begun := has_begun(folder, storage):
         check_storage(StudyFolder(folder), storage)
@@ -153,7 +153,8 @@ def _spec(
     check_new(spec, where)
     if overrides.weights not in (None, "none") and all(entry.weights == "none" for entry in spec.models.values()):
         raise UserError(f"--weights {overrides.weights}: no model of this space takes pretrained weights")
-    return find_data(typed(spec), None if "data.name" in overrides.changes() else file, data_dir), raw, not begun
+    spec = find_weights(typed(spec), file)
+    return find_data(spec, None if "data.name" in overrides.changes() else file, data_dir), raw, not begun
 
 
 def _chosen(overrides: Overrides, data_dir: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the data folder lies that a space or the command line names."""
+"""Where the data folder and the files of weights lie that a space or the command line names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from record.errors import UserError
+from study.space.overrides import WEIGHTS
 from study.space.schema import StudySpec
 from trainables import task as tasks
 
@@ -32,3 +34,27 @@ def find_data(spec: StudySpec, space: Path | None, data_dir: Path) -> StudySpec:
     if folders[0] == data_dir / name:
         return spec
     return spec.model_copy(update={"data": spec.data.model_copy(update={"name": str(folders[0].resolve())})})
+
+
+def find_weights(spec: StudySpec, space: Path | None) -> StudySpec:
+    """The study with the whole paths of its files of weights, since trials run in another folder than the command.
+
+    A relative path is looked up beside `space` (the file that has it) and in the current folder. Raises UserError.
+    """
+    places = {f"the folder of {space.name}": space.parent} if space else {}
+    places |= {"the current folder": Path()}
+    found = {
+        name: entry.model_copy(update={"weights": _file(entry.weights, places, f"models.{name}.weights")})
+        for name, entry in spec.models.items()
+        if entry.weights not in WEIGHTS and not os.path.isabs(os.path.expanduser(entry.weights))
+    }
+    return spec.model_copy(update={"models": spec.models | found})
+
+
+def _file(weights: str, places: dict[str, Path], where: str) -> str:
+    for place in places.values():
+        path = place / weights
+        if os.path.isfile(path) or os.path.isfile(str(path).rpartition("#")[0]):  # FILE#KEY
+            return str(path.absolute())
+    looked = " or ".join(places)
+    raise UserError(f"{where}: no file {weights!r} in {looked}; give none, timm or an existing FILE")

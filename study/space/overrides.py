@@ -33,7 +33,7 @@ class Overrides:
         """Dotted key of the space -> value; '*' stands for every model. Raises UserError for a malformed setting."""
         given = {
             "data.name": self.data,
-            "models.*.weights": self.weights if self.weights in (None, *WEIGHTS) else _absolute(str(self.weights)),
+            "models.*.weights": self.weights,
             "trials": self.trials,
             "models.*.epochs": self.epochs,
             "seed": self.seed,
@@ -44,7 +44,8 @@ class Overrides:
         changes = {key: value for key, value in given.items() if value is not None} | dict(map(_setting, self.settings))
         if os.path.isdir(data := str(changes.get("data.name", ""))):
             changes["data.name"] = _absolute(data)
-        return changes
+        files = {key: str(value) for key, value in changes.items() if key.endswith(".weights") and value not in WEIGHTS}
+        return changes | {key: _absolute(os.path.expanduser(file)) for key, file in files.items()}
 
     def apply(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the raw space with the changes. Models that the space trains from random weights keep them."""

@@ -8,7 +8,7 @@ import pytest
 from small_space import space
 
 from record.errors import UserError
-from study.space.data_folder import find_data
+from study.space.data_folder import find_data, find_weights
 from study.space.overrides import Overrides
 from study.space.reading import resolve
 
@@ -87,3 +87,27 @@ def test_the_command_line_records_the_whole_path_of_a_folder_here(
     assert overrides.apply(raw)["data"]["name"] == "pics"
     (places["current"] / "pics").mkdir()
     assert overrides.apply(raw)["data"]["name"] == str(places["current"] / "pics")
+
+
+def weights_found(places: dict[str, Path], weights: str, in_space: bool = True) -> str:
+    raw = space(models={"net": {"model": "vit", "weights": weights}})
+    [entry] = find_weights(resolve(raw, "x"), places["space"] / "my.yaml" if in_space else None).models.values()
+    return entry.weights
+
+
+def test_weights_are_looked_for_beside_the_space_then_in_the_current_folder(places: dict[str, Path]) -> None:
+    """Trials run in another folder: a relative path that was left so passed the check, and every trial failed."""
+    for place in ("current", "space"):
+        (places[place] / "vit.pt").touch()
+        assert weights_found(places, "vit.pt") == str(places[place] / "vit.pt")
+        assert weights_found(places, "vit.pt#ema") == str(places[place] / "vit.pt#ema")
+    assert weights_found(places, "vit.pt", in_space=False) == str(places["current"] / "vit.pt")
+    for other in ("none", "timm", "/nowhere/vit.pt", "~/vit.pt"):
+        assert weights_found(places, other) == other
+    message = (
+        r"^models\.net\.weights: no file 'vot.pt' in the folder of my.yaml or the current folder; give none, timm or "
+    )
+    with pytest.raises(UserError, match=message):
+        weights_found(places, "vot.pt")
+    given = Overrides(settings=("models.net.weights=vit.pt",)).changes()
+    assert given == {"models.net.weights": str(places["current"] / "vit.pt")}  # beside no file
