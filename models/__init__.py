@@ -16,6 +16,7 @@ import dataclasses
 import importlib
 import pkgutil
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 from record import tasks
@@ -146,6 +147,7 @@ def check_rates(**rates: float) -> None:
             raise ValueError(f"{name} must be 0 to below 1, got {rate}")
 
 
+@cache  # a driver asks once for every trial and row
 def _load(name: str) -> ModelFile[Any]:
     if name not in available():
         raise UserError(f"unknown model '{name}'; {nearest(name, available())}")

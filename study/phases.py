@@ -144,7 +144,7 @@ def time_models(run: Run) -> None:
         if not run.console.is_terminal:  # a log has a line for each, which takes up to a minute
             run.console.print(f"profile: {timed} of {len(missing)}: {model}", highlight=False, soft_wrap=True)
         _time(run, model, point, PROFILE)
-    run.write_tables()
+    run.tables.write()
 
 
 def untimed(ledger: Ledger) -> list[tuple[str, dict[str, Scalar]]]:
@@ -253,12 +253,12 @@ def _train(
             gauges.changed(trial)
             if trial.state != RUNNING:
                 checkpoints.remove_unneeded(ledger)
-            run.refresh_tables()
+            run.tables.refresh()
 
         timeout = partial(duration.trial_timeout, ledger, data=run.facts)
         slots = cluster.slots(run.spec)
         dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, slots, deadline, last_epoch)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
     checkpoints.remove_unneeded(ledger)  # of workers that saved while they stopped
-    run.write_tables()
+    run.tables.write()
     return finished

@@ -21,7 +21,7 @@ from record import contents
 from record.errors import UserError, one_line
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder, missing_folders, remove_empty
 from record.mirror import Mirror, MirrorError
-from study import cluster, environment, nodes, ray_death, recorded, steps, tables
+from study import cluster, environment, nodes, ray_death, recorded, steps
 from study.address import resume_command
 from study.costs import DataFacts
 from study.interruption import Interruption
@@ -31,12 +31,11 @@ from study.lessons import learn
 from study.reservation import Reservations
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from study.storage import check_storage
+from study.tables import Tables
 from trainables import task as tasks
 from trainables.examination import Weights
 from trainables.place import Keeper
 from trainables.tune_adapter import DataRefs
-
-TABLES_EVERY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Run:
         }  # fmt: skip
         if ledger.lessons.studies:
             self.environment["learnt_from"] = ledger.lessons.studies
-        self.tables_written = 0.0
+        self.tables = Tables(ledger, self.facts)
 
     def examine_nodes(self) -> None:
         """Let each node of a cluster prove that it can work and that what it writes arrives. Raises UserError."""
@@ -139,15 +138,6 @@ class Run:
     def write_environment(self) -> None:
         timing = {"duration_seconds": self.durations} | ({"expected_seconds": self.expected} if self.expected else {})
         contents.write_environment(self.ledger.folder, self.environment | timing)
-
-    def write_tables(self) -> None:
-        tables.write(self.ledger, self.facts)
-        self.tables_written = time.monotonic()
-
-    def refresh_tables(self) -> None:
-        """Write the tables unless they were written a moment ago."""
-        if time.monotonic() - self.tables_written > TABLES_EVERY_SECONDS:
-            self.write_tables()
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -186,11 +176,11 @@ def opened(session: Session) -> Iterator[Run]:
             if options.address is not None:
                 run.examine_nodes()
             recorded.write(ledger)
-            run.write_tables()  # they may lag the ledger where an earlier run was killed
+            run.tables.write()  # they may lag the ledger where an earlier run was killed
             try:
                 yield run
             finally:
-                run.write_tables()
+                run.tables.write()
     finally:
         ray.shutdown()
 

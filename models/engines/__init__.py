@@ -11,9 +11,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast, runtime_checkable
 
@@ -24,6 +26,7 @@ from record.errors import UserError, nearest, one_line
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
 EAGER = "torch"
 CALIBRATION_IMAGES = (
@@ -49,20 +52,18 @@ class Source:
 
 
 class Classifier:
-    """A trained network and its images, for engines to compile. What several of them read is converted once, so it is made
-    anew after the network was trained further."""
+    """A trained network and its images, for engines to compile. Its graph, which several of them convert, is made once, so a
+    network that was trained further needs another of these."""
 
     def __init__(self, network: nn.Module, source: Source) -> None:
         self.network, self.source = network, source
-        self._onnx = b""
 
-    def onnx(self, engine: str) -> bytes:
-        """The ONNX model of both; `engine`: whose. Raises EngineError."""
-        if not self._onnx:
-            from models.engines.conversion.onnx_model import to_onnx  # imports torch
+    @cached_property
+    def graph(self) -> ExportedProgram:
+        """From images to logits, for any batch size. Raises whatever torch raises for what it cannot trace."""
+        from models.engines.conversion.graph import export  # imports torch
 
-            self._onnx = to_onnx(self.network, self.source, engine)
-        return self._onnx
+        return export(self.network, self.source)
 
 
 class Runner(Protocol):
@@ -180,10 +181,18 @@ def running(engine: str) -> Iterator[None]:
     """Inside, whatever the engine raises for a network that it cannot run is an EngineError."""
     try:
         yield
-    except RuntimeError as error:
-        # OpenVINO starts with the lines of its own code.
-        said = [line for line in str(error).splitlines() if not line.startswith("Exception from ")]
-        raise EngineError(f"engine {engine} cannot run this network: {one_line(' '.join(said))}") from error
+    except EngineError:
+        raise
+    except Exception as error:  # OpenVINO's own have no other base
+        raise EngineError(f"engine {engine} cannot run this network: {_obstacle(str(error))}") from error
+
+
+def _obstacle(message: str) -> str:
+    """What OpenVINO says after the lines on its own code, which come first."""
+    if missing := re.search(r"No conversion rule found for operations: (.+)", message):
+        return f"OpenVINO has no {missing[1]}"
+    own = ("Exception from ", "Check '", "FrontEnd API failed")
+    return one_line(" ".join(line for line in message.splitlines() if not line.startswith(own)))
 
 
 def unreadable(path: Path, error: Exception) -> EngineError:

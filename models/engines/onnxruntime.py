@@ -41,7 +41,9 @@ def compile(
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> OnnxRunner:
-    return OnnxRunner(classifier.onnx("onnxruntime"), threads)
+    from models.engines.conversion.onnx_model import to_onnx  # imports torch
+
+    return OnnxRunner(to_onnx(classifier, "onnxruntime"), threads)
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True) -> OnnxRunner:

@@ -12,7 +12,7 @@ import numpy as np
 from models.engines import Classifier, packages_of, running, unreadable
 
 DEVICES = ("cpu",)
-PACKAGES = ("openvino", "onnxscript")
+PACKAGES = ("openvino",)
 FILES = ("model.xml", "model.bin")
 
 
@@ -60,9 +60,13 @@ def shared_core() -> Any:
     return runtime().Core()
 
 
-def convert(classifier: Classifier, engine: str) -> Any:
-    """The classifier as an openvino.Model. Raises EngineError."""
-    return shared_core().read_model(classifier.onnx(engine))
+def convert(classifier: Classifier) -> Any:
+    """The classifier as an openvino.Model, with any batch size. Raises EngineError and whatever OpenVINO or torch raise."""
+    source = classifier.source
+    model = runtime().convert_model(classifier.graph)
+    model.reshape([-1, source.height, source.width, 3])
+    model.output(0).get_tensor().set_names({"logits"})
+    return model
 
 
 def compile(
@@ -72,9 +76,8 @@ def compile(
     calibration: np.ndarray | None = None,
     bfloat16: bool = True,
 ) -> OpenVinoRunner:
-    model = convert(classifier, "openvino")
     with running("openvino"):
-        return OpenVinoRunner(model, threads, bfloat16)
+        return OpenVinoRunner(convert(classifier), threads, bfloat16)
 
 
 def load(folder: Path, *, threads: int, bfloat16: bool = True, dtype: str | None = None) -> OpenVinoRunner:

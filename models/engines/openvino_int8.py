@@ -36,10 +36,9 @@ def compile(
     logging.getLogger("nncf").setLevel(logging.ERROR)
     attends = any(isinstance(layer, nn.LayerNorm) for layer in classifier.network.modules())
     chosen = spread(calibration, CALIBRATION_IMAGES)
-    model = openvino.convert(classifier, "openvino_int8")
     with running("openvino_int8"), redirect_stdout(io.StringIO()):  # its progress bars
         quantised = nncf.quantize(
-            model,
+            openvino.convert(classifier),
             nncf.Dataset([chosen[i : i + 1] for i in range(len(chosen))]),
             subset_size=len(chosen),
             model_type=nncf.ModelType.TRANSFORMER if attends else None,

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 import models
 from analysis.use.export import export
 from analysis.use.predict import Classifier
+from models import engines
+from models.engines import Source
 from models.layers.precision import has_bfloat16
 from models.weights import hub
 from record.errors import UserError
@@ -130,6 +132,26 @@ def test_a_family_is_timed(architecture: str) -> None:
     row = profile(TRAINING, "timm", options_of(architecture), CPU, SHAPE, train_threads=1, yardstick=Yardstick(CPU))
     assert row["train_images_per_second"] > 0 and row["inference_images_per_second"] > 0
     assert row["parameters"] > 100_000 and row["gflops_per_image"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_a_family_answers_alike_in_every_engine_of_floats(architecture: str) -> None:
+    """Logits are compared by their size: those of some families begin near zero."""
+    pytest.importorskip("onnxruntime", reason=engines.EXTRA)
+    torch.manual_seed(0)
+    network = models.build("timm", num_classes=CLASSES, **options_of(architecture)).eval()
+    classifier = engines.Classifier(network, Source(24, 24, FAMILIES[architecture], (0.5,) * 3, (0.25,) * 3))
+    images = np.random.default_rng(0).integers(0, 256, (9, 24, 24, 3), dtype=np.uint8)
+    eager, *others = (
+        engines.find(name).compile(classifier, threads=1, calibration=None, bfloat16=False)
+        for name in (engines.EAGER, "onnxruntime", "openvino")
+    )
+    expected = eager(images)
+    for runner in others:
+        for batch in (9, 1):
+            largest = np.abs(runner(images[:batch]) - expected[:batch]).max()
+            assert largest <= 1e-4 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("architecture", ["ghostnetv2_100", *(pytest.param(n, marks=pytest.mark.slow) for n in LARGER)])
