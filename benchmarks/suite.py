@@ -20,6 +20,7 @@ NAMES = (
     "study_overhead",
     "start_up",
     "scale",
+    "capacity",
     "memory",
     "search_cost",
     "learn_from",

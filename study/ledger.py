@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from models.engines import EAGER
 from record.errors import UserError
-from record.folder import CONFIRM, PROFILE, RUNNING, StudyFolder
+from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
 from record.ledger import IDENTITY, ROW, STATES
 from study.address import masked
+from study.asking import Proposal, Proposals, given, record
 from study.cells import Cell, cells, directions, distributions
 from study.identity import identify
 from study.lease import Lease
@@ -35,6 +36,7 @@ from study.storage import close_to_one_file, let_readers_in, open_storage, openi
 from trainables.task import Figures
 
 OPTUNA_STATES = {name: TrialState[state] for state, name in STATES.items()}
+NAME = "trial"  # user attribute of a trial, without which it never began
 LESSONS = "lessons"  # user attribute of the Optuna study of the isolated timings
 
 
@@ -64,6 +66,7 @@ class Trial:
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
     optuna_trial: optuna.Trial | None = field(default=None, repr=False)  # while it runs
+    proposal: int = 0  # its number among the cell's proposals, of a search trial
 
     @property
     def last(self) -> Figures:
@@ -74,7 +77,7 @@ class Trial:
         return {
             **({} if self.learnt_from is None else {"learnt_from": self.learnt_from}),
             "candidate": self.candidate, "seed": self.seed, "epochs": self.epochs, "params": self.params,
-            "trial": self.name,
+            NAME: self.name,
         }  # fmt: skip
 
 
@@ -126,7 +129,8 @@ class Ledger:
         self._recorded: list[IsolatedTiming] = []  # as they were made
         self.lessons = Lessons()
         self._studies: dict[str, optuna.Study] = {}
-        self._unnamed: list[tuple[optuna.Study, int]] = []  # proposals whose driver died: nothing of them ever ran
+        self._proposals = Proposals(directions(spec))
+        self._unnamed: list[tuple[Cell, int]] = []  # proposals whose driver died: nothing of them ever ran
         self._lease: Lease | None = None
         self._held = False
         self._lock = lock(self.folder)
@@ -146,8 +150,10 @@ class Ledger:
         else:
             self._lease = Lease(self.study(PROFILE))
         self._held = True
-        for study, number_of_trial in self._unnamed:
-            study.tell(number_of_trial, state=TrialState.FAIL)
+        for cell, number_of_trial in self._unnamed:
+            self.study(cell.study_name).tell(number_of_trial, state=TrialState.FAIL)
+            if cell.phase == SEARCH:
+                self._proposals.tell(cell, number_of_trial, None, TrialState.FAIL)
         self._unnamed = []
 
     def close(self) -> None:
@@ -208,41 +214,30 @@ class Ledger:
 
     def ask(self, cell: Cell, sampler: BaseSampler, learnt_from: str | None = None) -> Trial:
         """Start a search trial with values that the sampler proposes from the trials of its cell."""
-        study = self.study(cell.study_name)
-        # The sampler only proposes: what some samplers do after a trial would differ in a resumed study, or raise here.
-        idle, study.sampler = study.sampler, sampler
-        proposal = study.ask(distributions(self.spec.models[cell.entry]))
-        study.sampler = idle
-        return self._start(
-            cell, proposal, proposal.params | dict(cell.factors), self.spec.seed, learnt_from=learnt_from
-        )
+        proposal = self._proposals.ask(cell, sampler, distributions(self.spec.models[cell.entry]))
+        trial = self._start(cell, proposal, self.spec.seed, learnt_from=learnt_from)
+        trial.proposal = proposal.trial.number
+        return trial
 
     def repeat(self, candidate: Trial, seed: int) -> Trial:
         """Start a confirm trial: the candidate's settings with another seed."""
         cell = Cell(candidate.cell.entry, candidate.cell.factors, CONFIRM)
-        study = self.study(cell.study_name)
-        searched = distributions(self.spec.models[cell.entry])
-        # Not by Optuna's queue: a call repeated after a lost connection would take the queued values for used.
-        idle, study.sampler = study.sampler, PartialFixedSampler(dict(candidate.params), RandomSampler())
-        proposal = study.ask(searched)
-        study.sampler = idle
-        return self._start(cell, proposal, candidate.params, seed, candidate.name)
+        return self._start(
+            cell, given(candidate.params, distributions(self.spec.models[cell.entry])), seed, candidate.name
+        )
 
     def _start(
         self,
         cell: Cell,
-        proposal: optuna.Trial,
-        params: dict[str, Scalar],
+        proposal: Proposal,
         seed: int,
         candidate: str | None = None,
         learnt_from: str | None = None,
     ) -> Trial:
         name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
-        epochs = self.spec.models[cell.entry].epochs
-        trial = Trial(name, cell, dict(params), seed, epochs, candidate, learnt_from, optuna_trial=proposal)
-        trial.started = proposal.datetime_start
-        for key, value in trial.attributes().items():
-            proposal.set_user_attr(key, value)
+        params, epochs = proposal.trial.params | dict(cell.factors), self.spec.models[cell.entry].epochs
+        trial = Trial(name, cell, params, seed, epochs, candidate, learnt_from, started=proposal.trial.datetime_start)
+        trial.optuna_trial = record(self.storage, self.study(cell.study_name), proposal, trial.attributes(), NAME)
         self.trials[name] = trial
         return trial
 
@@ -285,6 +280,8 @@ class Ledger:
             if text is not None:
                 trial.optuna_trial.set_user_attr(key, text)
         frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, OPTUNA_STATES[state])
+        if trial.cell.phase == SEARCH:
+            self._proposals.tell(trial.cell, trial.proposal, values, OPTUNA_STATES[state])
         trial.state, trial.values, trial.error, trial.optuna_trial = state, values, error, None
         trial.finished = frozen.datetime_complete
 
@@ -315,21 +312,26 @@ class Ledger:
 
     def _load(self, cell: Cell) -> None:
         study = self.study(cell.study_name)
-        for frozen in study.get_trials(deepcopy=False):
-            if "trial" in frozen.user_attrs:
+        trials = study.get_trials(deepcopy=False)
+        if cell.phase == SEARCH:
+            memory = self.storage.get_study_system_attrs(self.storage.get_study_id_from_name(study.study_name))
+            self._proposals.know(cell, trials, memory)
+        for frozen in trials:
+            if NAME in frozen.user_attrs:
                 trial = _read(frozen, cell)
+                trial.proposal = frozen.number
                 if trial.state == RUNNING:
                     trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
                 self.trials[trial.name] = trial
             elif frozen.state == TrialState.RUNNING:
-                self._unnamed.append((study, frozen.number))
+                self._unnamed.append((cell, frozen.number))
 
 
 def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
     """A trial from its record."""
     attrs = frozen.user_attrs
     return Trial(
-        attrs["trial"], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"], attrs.get("learnt_from"),
+        attrs[NAME], cell, attrs["params"], attrs["seed"], attrs["epochs"], attrs["candidate"], attrs.get("learnt_from"),
         STATES[frozen.state.name], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
         frozen.values, attrs.get("error"), attrs.get("interruptions", 0), frozen.datetime_start, frozen.datetime_complete,
     )  # fmt: skip
