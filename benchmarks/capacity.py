@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,13 @@ from record.folder import RUNNING, SEARCH
 from record.ledger import Stage
 from study import checkpoints, recorded, search, tables
 from study.cells import cells
+from study.chore import Chore
 from study.costs import DataFacts
 from study.dispatch import Dispatcher, NoTrial
 from study.ledger import Ledger, Trial, number
 from study.proposals import SearchProposals
+from study.session import TABLES_EVERY_SECONDS
 from study.space.reading import resolve
-from study.tables import Tables
 from study.view import View
 from trainables.task import Figures
 
@@ -58,14 +60,19 @@ def run(trials: int = 1000, slots: int = 1000, storage: str | None = None) -> It
             tables.write(ledger, FACTS)
             rehearse(ledger)
             began, start = time.time(), time.perf_counter()
-            times = drive(ledger, slots)
-            rows, took = len(times), time.perf_counter() - start
+            seconds = drive(ledger, slots)
+            took, rows = time.perf_counter() - start, sum(map(len, seconds.values()))
+            what = f"{trials} trials, {slots} at once"
+            between, ends = seconds[False], seconds[True]
             yield at_least(
-                f"{trials} trials, {slots} at once, {rows} rows: rows that the driver takes",
-                rows / took, ROWS_PER_SECOND, "/s",
-                note=f"; with all trials {took:.0f} s, of the first tenth {rate(times[: rows // 10])}/s, "
-                f"of the last {rate(times[-(rows // 10) :])}/s; longest pause {max(times):.1f} s",
+                f"{what}: rows of running trials that the driver takes", rate(between), ROWS_PER_SECOND, "/s",
+                note=f"; the first tenth {rate(between[: len(between) // 10]):.0f}/s, "
+                f"the last {rate(between[-(len(between) // 10) :]):.0f}/s, longest pause {max(between + ends):.1f} s",
             )  # fmt: skip
+            yield Figure(
+                f"{what}: a trial's last row, its end, and the start of the next", f"{1000 / rate(ends):.1f} ms"
+            )
+            yield Figure(f"{what}: all, {rows} rows", f"{took:.0f} s")
             start = time.perf_counter()
             tables.write(ledger, FACTS)
             yield Figure("writing the tables at the end", f"{time.perf_counter() - start:.1f} s")
@@ -84,13 +91,15 @@ def rehearse(ledger: Ledger) -> None:
         models.config_class(entry.model)
 
 
-def rate(times: list[float]) -> str:
-    return f"{len(times) / sum(times):.0f}"
+def rate(seconds: list[float]) -> float:
+    return len(seconds) / sum(seconds)
 
 
-def drive(ledger: Ledger, slots: int) -> list[float]:
-    """Run the search; the seconds that each row took, with the trial that begins where one ended."""
-    current, proposals = Tables(ledger, FACTS), SearchProposals(ledger, slots=slots)
+def drive(ledger: Ledger, slots: int) -> dict[bool, list[float]]:
+    """Run the search; the seconds that each row took, by whether it was a trial's last one, with what follows from it."""
+    write = Chore(partial(tables.write, ledger, FACTS), TABLES_EVERY_SECONDS)
+    tidy = Chore(partial(checkpoints.remove_unneeded, ledger))
+    proposals = SearchProposals(ledger, slots=slots)
     stage = Stage(SEARCH, proposals.total, 0.0, time.time())
     recorded.begin(ledger, stage)
     with View(Console(file=io.StringIO()), ledger, stage, proposals) as view:
@@ -98,8 +107,8 @@ def drive(ledger: Ledger, slots: int) -> list[float]:
         def changed(trial: Trial) -> None:
             view.changed(trial)
             if trial.state != RUNNING:
-                checkpoints.remove_unneeded(ledger)
-            current.refresh()
+                tidy.if_due()
+            write.if_due()
 
         def values(trial: Trial) -> list[float]:
             return [number(trial.last, name) for name in ledger.spec.objectives]
@@ -107,14 +116,17 @@ def drive(ledger: Ledger, slots: int) -> list[float]:
         dispatcher = Dispatcher(ledger, proposals, values, lambda _: (), changed, lambda _: 600.0, slots)
         running: deque[str] = deque()
         fill(dispatcher, running)  # no row waits for these
-        times = []
+        seconds: dict[bool, list[float]] = {False: [], True: []}
         while running:
-            start, name = time.perf_counter(), running.popleft()
-            if not dispatcher.report(name, row(len(ledger.trials[name].rows) + 1, name)):
+            name = running.popleft()
+            content = row(len(ledger.trials[name].rows) + 1, name)
+            start = time.perf_counter()
+            if ended := dispatcher.report(name, content):
+                fill(dispatcher, running)
+            else:
                 running.append(name)
-            fill(dispatcher, running)
-            times.append(time.perf_counter() - start)
-    return times
+            seconds[ended].append(time.perf_counter() - start)
+    return seconds
 
 
 def fill(dispatcher: Dispatcher, running: deque[str]) -> None:

@@ -1,8 +1,9 @@
-"""A driver's hold on a ledger that several machines can reach: a copy of the study folder has a lock of its own."""
+"""A driver's hold on a study: on its folder, and on a ledger that several machines can reach or the copy of a folder."""
 
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 import psutil
 
 from record.errors import UserError
+from record.folder import StudyFolder
 from record.mirror import Mirror
 
 KEY = "lease"  # user attribute of the Optuna study of the isolated timings, or the name of a file
@@ -93,3 +95,16 @@ class Lease:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 self._write()
+
+
+def lock(folder: StudyFolder) -> int:
+    """Hold the folder for this process (the system releases it if the process dies); the descriptor to close."""
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"{folder.path}: another run is working in this study folder; wait for it or choose another --name"
+        ) from None
+    return descriptor

@@ -8,7 +8,6 @@ with several objectives. Every write goes to the storage first, so a process tha
 from __future__ import annotations
 
 import datetime
-import fcntl
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from models.engines import EAGER
-from record.errors import UserError
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
 from record.ledger import IDENTITY, ROW, STATES
 from study.address import masked
 from study.asking import Proposal, Proposals, given, record
 from study.cells import Cell, cells, directions, distributions
 from study.identity import identify
-from study.lease import Lease
+from study.lease import Lease, lock
 from study.lessons import Lessons
 from study.pace import at_usual_pace
 from study.space.dimensions import Scalar
@@ -125,6 +123,7 @@ class Ledger:
         self.spec = spec
         self.address = None if storage is None else masked(storage)
         self.trials: dict[str, Trial] = {}
+        self._by_cell: dict[Cell, list[Trial]] = {}
         self.timings: list[IsolatedTiming] = []  # at the machine's usual pace
         self._recorded: list[IsolatedTiming] = []  # as they were made
         self.lessons = Lessons()
@@ -175,7 +174,7 @@ class Ledger:
     # -- reading
 
     def of(self, cell: Cell) -> list[Trial]:
-        return [trial for trial in list(self.trials.values()) if trial.cell == cell]
+        return [*self._by_cell.get(cell, [])]
 
     def in_phase(self, phase: str, *states: str) -> list[Trial]:
         """The trials of a phase, of these states or of any."""
@@ -238,8 +237,12 @@ class Ledger:
         params, epochs = proposal.trial.params | dict(cell.factors), self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, params, seed, epochs, candidate, learnt_from, started=proposal.trial.datetime_start)
         trial.optuna_trial = record(self.storage, self.study(cell.study_name), proposal, trial.attributes(), NAME)
-        self.trials[name] = trial
+        self._add(trial)
         return trial
+
+    def _add(self, trial: Trial) -> None:
+        self.trials[trial.name] = trial
+        self._by_cell.setdefault(trial.cell, []).append(trial)
 
     def _next_number(self, cell: Cell) -> int:
         """Not Optuna's number, which counts proposals that a driver did not live to name."""
@@ -322,7 +325,7 @@ class Ledger:
                 trial.proposal = frozen.number
                 if trial.state == RUNNING:
                     trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
-                self.trials[trial.name] = trial
+                self._add(trial)
             elif frozen.state == TrialState.RUNNING:
                 self._unnamed.append((cell, frozen.number))
 
@@ -335,16 +338,3 @@ def _read(frozen: FrozenTrial, cell: Cell) -> Trial:
         STATES[frozen.state.name], [attrs[key] for key in sorted(attrs) if key.startswith(ROW)],
         frozen.values, attrs.get("error"), attrs.get("interruptions", 0), frozen.datetime_start, frozen.datetime_complete,
     )  # fmt: skip
-
-
-def lock(folder: StudyFolder) -> int:
-    """Hold the folder for this process (the system releases it if the process dies); the descriptor to close."""
-    descriptor = os.open(folder.path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UserError(
-            f"{folder.path}: another run is working in this study folder; wait for it or choose another --name"
-        ) from None
-    return descriptor

@@ -15,7 +15,7 @@ from record.errors import UserError
 from record.figures import REFUSED
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH
 from record.ledger import Stage
-from study import checkpoints, cluster, costs, duration, limits, recorded, tables
+from study import cluster, costs, duration, limits, recorded, tables
 from study.candidates import candidates
 from study.costs import grid, speed_dimensions, trial_costs
 from study.dispatch import Dispatcher
@@ -144,7 +144,7 @@ def time_models(run: Run) -> None:
         if not run.console.is_terminal:  # a log has a line for each, which takes up to a minute
             run.console.print(f"profile: {timed} of {len(missing)}: {model}", highlight=False, soft_wrap=True)
         _time(run, model, point, PROFILE)
-    run.tables.write()
+    run.write_tables()
 
 
 def untimed(ledger: Ledger) -> list[tuple[str, dict[str, Scalar]]]:
@@ -252,13 +252,13 @@ def _train(
             view.changed(trial)
             gauges.changed(trial)
             if trial.state != RUNNING:
-                checkpoints.remove_unneeded(ledger)
-            run.tables.refresh()
+                run.tidy.if_due()
+            run.write_tables.if_due()
 
         timeout = partial(duration.trial_timeout, ledger, data=run.facts)
         slots = cluster.slots(run.spec)
         dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, slots, deadline, last_epoch)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
-    checkpoints.remove_unneeded(ledger)  # of workers that saved while they stopped
-    run.tables.write()
+    run.tidy()  # also after workers that saved while they stopped
+    run.write_tables()
     return finished

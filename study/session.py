@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -21,21 +22,23 @@ from record import contents
 from record.errors import UserError, one_line
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder, missing_folders, remove_empty
 from record.mirror import Mirror, MirrorError
-from study import cluster, environment, nodes, ray_death, recorded, steps
+from study import checkpoints, cluster, environment, nodes, ray_death, recorded, steps, tables
 from study.address import resume_command
+from study.chore import Chore
 from study.costs import DataFacts
 from study.interruption import Interruption
-from study.lease import Copy, Lease
-from study.ledger import Ledger, lock
+from study.lease import Copy, Lease, lock
+from study.ledger import Ledger
 from study.lessons import learn
 from study.reservation import Reservations
 from study.space.schema import ModelEntry, StudySpec, split_settings
 from study.storage import check_storage
-from study.tables import Tables
 from trainables import task as tasks
 from trainables.examination import Weights
 from trainables.place import Keeper
 from trainables.tune_adapter import DataRefs
+
+TABLES_EVERY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ class Run:
         }  # fmt: skip
         if ledger.lessons.studies:
             self.environment["learnt_from"] = ledger.lessons.studies
-        self.tables = Tables(ledger, self.facts)
+        self.write_tables = Chore(partial(tables.write, ledger, self.facts), TABLES_EVERY_SECONDS)
+        self.tidy = Chore(partial(checkpoints.remove_unneeded, ledger))
 
     def examine_nodes(self) -> None:
         """Let each node of a cluster prove that it can work and that what it writes arrives. Raises UserError."""
@@ -176,11 +180,11 @@ def opened(session: Session) -> Iterator[Run]:
             if options.address is not None:
                 run.examine_nodes()
             recorded.write(ledger)
-            run.tables.write()  # they may lag the ledger where an earlier run was killed
+            run.write_tables()  # they may lag the ledger where an earlier run was killed
             try:
                 yield run
             finally:
-                run.tables.write()
+                run.write_tables()
     finally:
         ray.shutdown()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -22,28 +21,6 @@ from study.costs import DataFacts, deployed, interpolated_speed, setting_costs, 
 from study.ledger import IsolatedTiming, Ledger, Trial, number
 from study.space.schema import StudySpec, split_settings
 from trainables.task import Figures, config_class, from_row, without_engines
-
-EVERY_SECONDS = 2.0  # they are written again
-MAX_SHARE = 0.1  # of the driver's time that this may take
-
-
-class Tables:
-    """The tables of a study that runs."""
-
-    def __init__(self, ledger: Ledger, data: DataFacts) -> None:
-        self.ledger, self.data = ledger, data
-        self.due = 0.0  # by time.monotonic()
-
-    def write(self) -> None:
-        start = time.monotonic()
-        write(self.ledger, self.data)
-        ended = time.monotonic()
-        self.due = ended + max(EVERY_SECONDS, (ended - start) / MAX_SHARE)
-
-    def refresh(self) -> None:
-        """Write them unless they were written a moment ago; thousands of trials take seconds."""
-        if time.monotonic() >= self.due:
-            self.write()
 
 
 def write(ledger: Ledger, data: DataFacts) -> None:

@@ -33,6 +33,7 @@ class View:
     ) -> None:
         self.console, self.ledger, self.stage, self.proposals = console, ledger, stage, proposals
         self.phase, self.metric = stage.phase, ledger.spec.terms.validation
+        self.ended_trials = {trial.name for trial in ledger.in_phase(self.phase) if trial.state != RUNNING}
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=2, transient=True)
         self.quiet_seconds, self.last_line, self.ended = quiet_seconds, time.monotonic(), threading.Event()
         self.log = threading.Thread(target=self._log, name="log", daemon=True)
@@ -52,8 +53,9 @@ class View:
         """Print a line for a trial that starts or ends; the epochs in between get none."""
         if trial.state == RUNNING and trial.rows:
             return
-        ended = sum(t.state != RUNNING for t in self.ledger.in_phase(self.phase))
-        line = f"[{ended}/{self.proposals.total}] {trial.name} {trial.state}"
+        if trial.state != RUNNING:
+            self.ended_trials.add(trial.name)
+        line = f"[{len(self.ended_trials)}/{self.proposals.total}] {trial.name} {trial.state}"
         if trial.state == RUNNING:
             line += f" {_settings(trial)}"
         elif trial.error:

@@ -12,7 +12,7 @@ from conftest import TINY
 
 import run_study as program
 from record.folder import StudyFolder
-from study.ledger import lock
+from study.lease import lock
 
 
 @pytest.fixture
