@@ -24,6 +24,12 @@ class Proposal(NamedTuple):
     trial: FrozenTrial
     memory: Memory
 
+    @classmethod
+    def of(cls, params: Mapping[str, object], searched: Mapping[str, BaseDistribution]) -> Proposal:
+        """The values that another trial has for what is searched."""
+        values = {name: params[name] for name in searched}
+        return cls(optuna.create_trial(state=TrialState.RUNNING, params=values, distributions=dict(searched)), {})
+
 
 class Proposals:
     """The trials of the search in memory, one Optuna study per cell, in the order of the storage.
@@ -47,13 +53,13 @@ class Proposals:
         """What the storage has of a cell."""
         self._of(cell).add_trials(trials)
         for key, value in memory.items():
-            self._storage.set_study_system_attr(self._number(cell), key, value)
+            self._storage.set_study_system_attr(self._study_id(cell), key, value)
 
-    def _number(self, cell: Cell) -> int:
+    def _study_id(self, cell: Cell) -> int:
         return self._storage.get_study_id_from_name(self._of(cell).study_name)
 
     def _memory(self, cell: Cell) -> Memory:
-        return dict(self._storage.get_study_system_attrs(self._number(cell)))
+        return dict(self._storage.get_study_system_attrs(self._study_id(cell)))
 
     def ask(self, cell: Cell, sampler: BaseSampler, searched: Mapping[str, BaseDistribution]) -> Proposal:
         """The sampler's proposal for the cell's next trial."""
@@ -72,14 +78,7 @@ class Proposals:
         self._of(cell).tell(number, values, state)
 
 
-def given(params: Mapping[str, object], searched: Mapping[str, BaseDistribution]) -> Proposal:
-    """A proposal of the values that another trial had."""
-    values = {name: params[name] for name in searched}
-    trial = optuna.create_trial(state=TrialState.RUNNING, params=values, distributions=dict(searched))
-    return Proposal(trial, {})
-
-
-def record(
+def write_running(
     storage: Storage, study: optuna.Study, proposal: Proposal, attributes: Mapping[str, object], name: str
 ) -> optuna.Trial:
     """Write a proposal as a running trial of the study with these user attributes, and last the one called `name`.
@@ -95,10 +94,9 @@ def record(
         system_attrs=proposed.system_attrs,
     )
     trial.datetime_start = proposed.datetime_start
-    number_of_study = storage.get_study_id_from_name(study.study_name)
+    study_id = storage.get_study_id_from_name(study.study_name)
     for key, value in proposal.memory.items():
-        storage.set_study_system_attr(number_of_study, key, value)
-    number = storage.create_new_trial(number_of_study, trial)
-    recorded = optuna.Trial(study, number)
+        storage.set_study_system_attr(study_id, key, value)
+    recorded = optuna.Trial(study, storage.create_new_trial(study_id, trial))
     recorded.set_user_attr(name, attributes[name])
     return recorded

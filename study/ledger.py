@@ -22,7 +22,7 @@ from models.engines import EAGER
 from record.folder import CONFIRM, PROFILE, RUNNING, SEARCH, StudyFolder
 from record.ledger import IDENTITY, ROW, STATES
 from study.address import masked
-from study.asking import Proposal, Proposals, given, record
+from study.asking import Proposal, Proposals, write_running
 from study.cells import Cell, cells, directions, distributions
 from study.identity import identify
 from study.lease import Lease, lock
@@ -221,9 +221,8 @@ class Ledger:
     def repeat(self, candidate: Trial, seed: int) -> Trial:
         """Start a confirm trial: the candidate's settings with another seed."""
         cell = Cell(candidate.cell.entry, candidate.cell.factors, CONFIRM)
-        return self._start(
-            cell, given(candidate.params, distributions(self.spec.models[cell.entry])), seed, candidate.name
-        )
+        proposal = Proposal.of(candidate.params, distributions(self.spec.models[cell.entry]))
+        return self._start(cell, proposal, seed, candidate.name)
 
     def _start(
         self,
@@ -236,7 +235,9 @@ class Ledger:
         name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
         params, epochs = proposal.trial.params | dict(cell.factors), self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, params, seed, epochs, candidate, learnt_from, started=proposal.trial.datetime_start)
-        trial.optuna_trial = record(self.storage, self.study(cell.study_name), proposal, trial.attributes(), NAME)
+        trial.optuna_trial = write_running(
+            self.storage, self.study(cell.study_name), proposal, trial.attributes(), NAME
+        )
         self._add(trial)
         return trial
 

@@ -15,6 +15,7 @@ from analysis.tell.wording import choice_name, count, enumeration, shortened
 from analysis.weigh.limits import column, holding, limits, verdicts
 from analysis.weigh.tradeoff import most_accurate
 from record import figures
+from record.folder import COMPLETE, FAILED, RUNNING, SEARCH
 from record.limits import PERHAPS
 
 MAX_NAMES = 4
@@ -78,7 +79,20 @@ def _use(study: Study, rows: pd.DataFrame, top: dict[Any, Any], accuracy: str, r
         text += "; whether it is more accurate than the others was not tested"
     if "study" in rows and rows["study"].nunique() > 1:
         text += "; candidates of different studies were not tested against each other"
-    return f"{text}{_faster(study, rows, top, accuracy)}."
+    return f"{text}{_faster(study, rows, top, accuracy)}{_missing(study)}."
+
+
+def _missing(study: Study) -> str:
+    """The contenders that failed in every training: who is told which one is best must know who did not take part."""
+    cell = "cell" if "cell" in study.trials else "model"
+    by_contender = study.trials[study.trials["phase"] == SEARCH].groupby([*study.keys[:-1], cell], sort=False)["state"]
+    names = [
+        "/".join(map(str, name))
+        for name, states in by_contender
+        if (states == FAILED).any() and not states.isin([COMPLETE, RUNNING]).any()
+    ]
+    verb = "was" if len(names) == 1 else "were"
+    return f"; {shortened(names, MAX_NAMES)} {verb} not compared, since every training failed" if names else ""
 
 
 def _missed(study: Study, rows: pd.DataFrame) -> str:

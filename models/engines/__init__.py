@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 EAGER = "torch"
+INPUT, OUTPUT = "images", "logits"  # of the files of engines
 CALIBRATION_IMAGES = (
     300  # training images, at most, that engines of whole numbers are calibrated on; NNCF's own default
 )
@@ -60,7 +60,7 @@ class Classifier:
 
     @cached_property
     def graph(self) -> ExportedProgram:
-        """From images to logits, for any batch size. Raises whatever torch raises for what it cannot trace."""
+        """From INPUT, uint8 (B, height, width, 3), to OUTPUT, float32 (B, classes), for any B. Raises EngineError."""
         from models.engines.conversion.graph import export  # imports torch
 
         return export(self.network, self.source)
@@ -174,25 +174,6 @@ def packages_of(engine: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise _not_installed(engine, error.name) from None
-
-
-@contextmanager
-def running(engine: str) -> Iterator[None]:
-    """Inside, whatever the engine raises for a network that it cannot run is an EngineError."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except Exception as error:  # OpenVINO's own have no other base
-        raise EngineError(f"engine {engine} cannot run this network: {_obstacle(str(error))}") from error
-
-
-def _obstacle(message: str) -> str:
-    """What OpenVINO says after the lines on its own code, which come first."""
-    if missing := re.search(r"No conversion rule found for operations: (.+)", message):
-        return f"OpenVINO has no {missing[1]}"
-    own = ("Exception from ", "Check '", "FrontEnd API failed")
-    return one_line(" ".join(line for line in message.splitlines() if not line.startswith(own)))
 
 
 def unreadable(path: Path, error: Exception) -> EngineError:

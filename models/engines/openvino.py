@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.engines import Classifier, packages_of, running, unreadable
+from models.engines import OUTPUT, Classifier, EngineError, packages_of, unreadable
+from record.errors import one_line
 
 DEVICES = ("cpu",)
 PACKAGES = ("openvino",)
@@ -60,12 +64,31 @@ def shared_core() -> Any:
     return runtime().Core()
 
 
+@contextmanager
+def running(engine: str) -> Iterator[None]:
+    """Inside, whatever OpenVINO raises for a network that it cannot run is an EngineError."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:  # its own have no other base
+        raise EngineError(f"engine {engine} cannot run this network: {_obstacle(str(error))}") from error
+
+
+def _obstacle(message: str) -> str:
+    """What OpenVINO says after the lines on its own code, which come first."""
+    if missing := re.search(r"No conversion rule found for operations: (.+)", message):
+        return f"OpenVINO has no {missing[1]}"
+    own = ("Exception from ", "Check '", "FrontEnd API failed")
+    return one_line(" ".join(line for line in message.splitlines() if not line.startswith(own)))
+
+
 def convert(classifier: Classifier) -> Any:
-    """The classifier as an openvino.Model, with any batch size. Raises EngineError and whatever OpenVINO or torch raise."""
+    """The classifier as an openvino.Model, with any batch size. Raises EngineError, and whatever OpenVINO raises."""
     source = classifier.source
     model = runtime().convert_model(classifier.graph)
     model.reshape([-1, source.height, source.width, 3])
-    model.output(0).get_tensor().set_names({"logits"})
+    model.output(0).get_tensor().set_names({OUTPUT})
     return model
 
 

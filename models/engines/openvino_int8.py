@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.engines import CALIBRATION_IMAGES, Classifier, EngineError, openvino, packages_of, running, spread
-from models.engines.openvino import DEVICES, FILES, OpenVinoRunner
+from models.engines import CALIBRATION_IMAGES, Classifier, EngineError, openvino, packages_of, spread
+from models.engines.openvino import DEVICES, FILES, OpenVinoRunner, running
 
 __all__ = ["DEVICES", "FILES", "PACKAGES", "compile", "load"]
 

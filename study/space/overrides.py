@@ -44,8 +44,10 @@ class Overrides:
         changes = {key: value for key, value in given.items() if value is not None} | dict(map(_setting, self.settings))
         if os.path.isdir(data := str(changes.get("data.name", ""))):
             changes["data.name"] = _absolute(data)
-        files = {key: str(value) for key, value in changes.items() if key.endswith(".weights") and value not in WEIGHTS}
-        return changes | {key: _absolute(os.path.expanduser(file)) for key, file in files.items()}
+        files = {key: value for key, value in changes.items() if key.endswith(".weights") and isinstance(value, str)}
+        return changes | {
+            key: _absolute(os.path.expanduser(file)) for key, file in files.items() if file not in WEIGHTS
+        }
 
     def apply(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of the raw space with the changes. Models that the space trains from random weights keep them."""

@@ -107,6 +107,16 @@ def test_an_uncertain_speed_of_a_faster_candidate_stands_in_the_first_sentence(t
     assert said in told(folder).use
 
 
+def test_contenders_that_failed_in_every_training_stand_in_the_first_sentence(tmp_path: Path) -> None:
+    """A file of weights that no worker finds leaves the others alone in the race."""
+    lost = [trial_row(f"vit-00{i}", None, None, state="failed", error="no file") for i in range(2)]
+    won = [trial_row("net-000", 0.9, 100.0), trial_row("net-001", None, None, state="failed", error="nan")]
+    said = "; vit was not compared, since every training failed."
+    assert told(write_tables(tmp_path / "s", [*lost, *won])).use.endswith(said)
+    going_on = [*lost, trial_row("vit-002", None, None, state="running"), *won]
+    assert "not compared" not in told(write_tables(tmp_path / "t", going_on)).use
+
+
 def test_nothing_to_recommend_is_said_first(tmp_path: Path) -> None:
     failed = write_tables(tmp_path / "s", [trial_row("vit-000", None, None, state="failed", error="nan")])
     assert told(failed).use == "No model can be recommended: no trial has finished."

@@ -184,6 +184,19 @@ def test_an_operation_that_an_engine_lacks_is_one_line(engine: str, layer: nn.Mo
         compiled(engine, nn.Sequential(nn.Conv2d(3, 3, 1), layer), source(16))
 
 
+class Branching(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :10] if x.sum() > 0 else x.flatten(1)[:, -10:]
+
+
+@needs_runtimes
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_network_that_torch_cannot_trace_is_one_line(engine: str) -> None:
+    with pytest.raises(EngineError, match=r"^torch cannot trace this network, so only torch runs it: ") as error:
+        compiled(engine, nn.Sequential(nn.Conv2d(3, 3, 1), Branching()), source(16))
+    assert "\n" not in str(error.value)
+
+
 def test_other_answers_are_refused_by_name() -> None:
     network, other, of = build("resnet18"), build("vit"), source(16)
     reference, runner = compiled("torch", network, of), compiled("torch", other, of)

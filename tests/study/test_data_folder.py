@@ -111,3 +111,6 @@ def test_weights_are_looked_for_beside_the_space_then_in_the_current_folder(plac
         weights_found(places, "vot.pt")
     given = Overrides(settings=("models.net.weights=vit.pt",)).changes()
     assert given == {"models.net.weights": str(places["current"] / "vit.pt")}  # beside no file
+    assert Overrides(settings=("models.net.weights=null",)).changes() == {
+        "models.net.weights": None
+    }  # named as it was written

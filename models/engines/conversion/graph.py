@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
-from models.engines import Source
+from models.engines import EngineError, Source
 from models.inputs.preprocessing import normalise, resize, shrinks, to_floats
+from record.errors import one_line
 
 
 class FromPixels(nn.Module):
@@ -47,8 +48,11 @@ def _resizing(length: int, size: int) -> Tensor:
 
 
 def export(network: nn.Module, source: Source) -> ExportedProgram:
-    """The graph, with any batch size; the network is left as it is."""
+    """The graph, with any batch size; the network is left as it is. Raises EngineError for what torch cannot trace."""
     module = FromPixels(copy.deepcopy(network).cpu(), source).eval().requires_grad_(False)
     images = torch.zeros(2, source.height, source.width, 3, dtype=torch.uint8)
-    with torch.no_grad():
-        return torch.export.export(module, (images,), dynamic_shapes=({0: Dim("batch")},))
+    try:
+        with torch.no_grad():
+            return torch.export.export(module, (images,), dynamic_shapes=({0: Dim("batch")},))
+    except Exception as error:  # of many classes, private ones among them
+        raise EngineError(f"torch cannot trace this network, so only torch runs it: {one_line(error, 300)}") from error

@@ -11,10 +11,9 @@ from typing import cast
 
 import torch
 
-from models.engines import Classifier, EngineError, packages_of
+from models.engines import INPUT, OUTPUT, Classifier, EngineError, packages_of
 from record.errors import one_line
 
-INPUT, OUTPUT = "images", "logits"
 OPSET = 20  # the first with GELU; the Attention of 23 makes ONNX Runtime slower
 
 
@@ -22,10 +21,11 @@ def to_onnx(classifier: Classifier, engine: str) -> bytes:
     """The model, with any batch size. Raises EngineError where ONNX has no counterpart of an operation."""
     with packages_of(engine):
         import onnxscript  # noqa: F401  (torch says less clearly that it is missing)
+    graph = classifier.graph
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                classifier.graph, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT],
+                graph, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT],
                 external_data=False, verbose=False,
             )  # fmt: skip
         return cast(bytes, program.model_proto.SerializeToString())  # type: ignore[union-attr]
