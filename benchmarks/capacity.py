@@ -113,7 +113,7 @@ def drive(ledger: Ledger, slots: int) -> dict[bool, list[float]]:
         def values(trial: Trial) -> list[float]:
             return [number(trial.last, name) for name in ledger.spec.objectives]
 
-        dispatcher = Dispatcher(ledger, proposals, values, lambda _: (), changed, lambda _: 600.0, slots)
+        dispatcher = Dispatcher(ledger, proposals, values, lambda _: (), changed, lambda _: 600.0, lambda: slots)
         running: deque[str] = deque()
         fill(dispatcher, running)  # no row waits for these
         seconds: dict[bool, list[float]] = {False: [], True: []}

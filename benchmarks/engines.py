@@ -32,6 +32,9 @@ HALF = (0.5, 0.5, 0.5)
 VIT: dict[str, Any] = {"architecture": "vit_small_patch16_224"}
 
 
+Script = Callable[[np.ndarray], object]
+
+
 class Plan(NamedTuple):
     size: int
     batches: tuple[int, ...]
@@ -99,29 +102,45 @@ def table(name: str, runners: dict[str, Runner], times: dict[int, dict[str, Timi
 def against_hand_written(
     name: str, network: nn.Module, runners: dict[str, Runner], plan: Plan, threads: int
 ) -> Iterator[Figure]:
-    """OpenVINO, the fastest here, through the product and by a script for one batch size and nothing else."""
-    for batch in (1, plan.batches[-1]):
-        images = noise(batch, plan.size)
-        script = hand_written(network, images, threads, runners["openvino"].dtype)
-        calls: list[Callable[[], object]] = [partial(script, images), partial(runners["openvino"], images)]
-        alone, ours = alternate(calls, CPU, seconds=plan.seconds / 4, min_turns=10)
-        what = f"{name}, openvino at batch {batch}: speed against a hand-written script"
-        yield at_least(what, alone.median / ours.median, OF_HAND_WRITTEN)
+    """The engines of floats through the product and by a script for one batch size and nothing else."""
+    for engine, script in {"openvino": with_openvino, "onnxruntime": with_onnxruntime}.items():
+        for batch in (1, plan.batches[-1]):
+            images = noise(batch, plan.size)
+            classify = script(network, images, threads, runners[engine].dtype)
+            calls: list[Callable[[], object]] = [partial(classify, images), partial(runners[engine], images)]
+            alone, ours = alternate(calls, CPU, seconds=plan.seconds / 4, min_turns=10)
+            what = f"{name}, {engine} at batch {batch}: speed against a hand-written script"
+            yield at_least(what, alone.median / ours.median, OF_HAND_WRITTEN)
 
 
-def hand_written(network: nn.Module, images: np.ndarray, threads: int, dtype: str) -> Callable[[np.ndarray], object]:
+def normalised(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) bytes -> (N, 3, H, W) from -1 to 1."""
+    floats = (images.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+    return np.ascontiguousarray(floats.transpose(0, 3, 1, 2))
+
+
+def with_openvino(network: nn.Module, images: np.ndarray, threads: int, dtype: str) -> Script:
     openvino = runtime()
     pixels = torch.zeros(len(images), 3, *images.shape[1:3])
     model = openvino.convert_model(network, example_input=pixels, input=[tuple(pixels.shape)])
     precision = "bf16" if dtype == "bfloat16" else "f32"
     options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     compiled = shared_core().compile_model(model, "CPU", options)
+    return lambda images: compiled(normalised(images))[0]
 
-    def classify(images: np.ndarray) -> object:
-        floats = (images.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
-        return compiled(np.ascontiguousarray(floats.transpose(0, 3, 1, 2)))[0]
 
-    return classify
+def with_onnxruntime(network: nn.Module, images: np.ndarray, threads: int, dtype: str) -> Script:
+    import onnxruntime
+
+    pixels = torch.zeros(len(images), 3, *images.shape[1:3])
+    exported = torch.onnx.export(network, (pixels,), dynamo=True, verbose=False)
+    assert exported is not None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    model = exported.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    [name] = [each.name for each in session.get_inputs()]
+    return lambda images: session.run(None, {name: normalised(images)})[0]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -25,6 +26,7 @@ from study.access import own_token, token_advice
 from study.duration import Parallelism
 from study.space.schema import ModelEntry, StudySpec
 
+ASK_SECONDS = 5.0  # between two questions to Ray about its nodes
 SOCKET_PATH = 107  # bytes of a socket's path on Linux
 PROJECT = Path(__file__).resolve().parents[1]  # the folder that holds study/ and its neighbours
 ROOMS = ("record", "models", "trainables", "study")  # what workers import
@@ -176,6 +178,18 @@ def check(spec: StudySpec) -> None:
 def slots(spec: StudySpec) -> int:
     """How many trials the cluster can run at once (of the model that needs the least)."""
     return max(sum(fit(entry, node) for node in nodes()) for entry in spec.models.values())
+
+
+class Slots:
+    """`slots` of the cluster as it is now, since nodes join and leave."""
+
+    def __init__(self, spec: StudySpec) -> None:
+        self.spec, self.number, self.asked = spec, slots(spec), time.monotonic()
+
+    def __call__(self) -> int:
+        if time.monotonic() - self.asked > ASK_SECONDS:
+            self.number, self.asked = slots(self.spec), time.monotonic()
+        return self.number
 
 
 def parallelism(spec: StudySpec) -> Parallelism:

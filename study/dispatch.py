@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from models.engines import EAGER
+from record.errors import UserError
 from record.folder import COMPLETE, CONFIRM, FAILED, PRUNED, RUNNING, UNWRITABLE
 from study import early_stopping
 from study.ledger import Ledger, Trial, number
@@ -38,7 +39,7 @@ class Dispatcher:
         gains: early_stopping.Gains,
         on_change: Callable[[Trial], None],
         timeout: Callable[[Trial], float],
-        slots: int,
+        slots: Callable[[], int],
         deadline: float | None = None,
         last_epoch: int | None = None,
     ) -> None:
@@ -46,7 +47,7 @@ class Dispatcher:
         trial that starts, gets a row or ends.
 
         timeout: the seconds without a new epoch after which a trial counts as hung. slots: the trials that the cluster
-        can run at once. deadline: the time.monotonic() at which running trials are interrupted. last_epoch: the one
+        can run at once, now. deadline: the time.monotonic() at which running trials are interrupted. last_epoch: the one
         after which they are, too.
         """
         self.ledger, self.proposals, self.slots = ledger, proposals, slots
@@ -66,7 +67,7 @@ class Dispatcher:
 
     def next_trial(self) -> TrialConfig | NoTrial:
         """The trial to start now, recorded as running."""
-        while len(self.handed_out) < self.slots and (trial := self._next()):
+        while len(self.handed_out) < self.slots() and (trial := self._next()):
             # An interrupted trial's last row may call for its end, which the earlier run did not live to write.
             if not trial.rows or not self._conclude(trial):
                 self.handed_out[trial.name] = time.monotonic()
@@ -89,9 +90,12 @@ class Dispatcher:
     def report(self, name: str, row: Figures) -> bool:
         """Record one row of a trial; whether its worker is to stop.
 
-        Raises OSError where the system did not let the worker write what it had computed.
+        Raises OSError where the system did not let the worker write what it had computed, UserError where its node is not
+        fit for the study.
         """
         trial = self.ledger.trials[name]
+        if "unfit" in row:
+            raise UserError(f"{row['unfit']}; what was computed so far is safe, and --resume continues")
         if "error" in row:
             if "errno" in row and (code := int(number(row, "errno"))) in UNWRITABLE:
                 raise OSError(code, os.strerror(code))

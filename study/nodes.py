@@ -16,24 +16,26 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from record.errors import UserError, one_line
 from study import cluster
 from study.space.schema import StudySpec
-from trainables.examination import Facts, Weights, examine, python, version
+from trainables.examination import Facts, Weights, differences, examine, python, version
 
 PACKAGES = ("numpy", "torch", "torchvision", "timm", "safetensors", "spacy", "sacrebleu")  # that trials may import
 ENGINES = ("onnxruntime", "openvino")  # packages, with which the names of their engines start
 ANSWER_SECONDS = 180.0  # a new worker on a busy node takes a minute to import torch
 
 
-def check(spec: StudySpec, weights: Sequence[Weights], folder: Path, keeper: Any, run: str) -> dict[str, Facts]:
+def check(
+    spec: StudySpec, versions: Mapping[str, str | None], weights: Sequence[Weights], folder: Path, keeper: Any, run: str
+) -> dict[str, Facts]:
     """Let each node that trials can run on prove that it can work: Facts by node id.
 
-    keeper, run: as `Place` takes them. Raises UserError that names the node, and what it lacks.
+    versions: the driver's. keeper, run: as `Place` takes them. Raises UserError that names the node, and what it lacks.
     """
-    packages, nodes = _packages(spec), cluster.nodes_for(spec)
+    nodes = cluster.nodes_for(spec)
     marks = {node: f".node-{uuid.uuid4().hex}" for node in nodes}
     refs = {
         node: ray.remote(num_cpus=0, max_retries=0)(examine)
         .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-        .remote(packages, weights, str(folder), keeper, run, marks[node])
+        .remote(list(versions), weights, str(folder), keeper, run, marks[node])
         for node in nodes
     }
     ray.wait(list(refs.values()), num_returns=len(refs), timeout=ANSWER_SECONDS)
@@ -44,9 +46,8 @@ def check(spec: StudySpec, weights: Sequence[Weights], folder: Path, keeper: Any
             raise UserError(
                 "every node of the cluster that trials fit on died at the start; start the study again later"
             )
-        own = {package: version(package) for package in packages}
         for node, answer in facts.items():
-            if problem := _problem(answer, own) or _unread(folder / marks[node]):
+            if problem := _problem(answer, versions) or _unread(folder / marks[node]):
                 raise UserError(f"node {_named(nodes[node], answer.host)}: {problem}")
     finally:
         for mark in marks.values():
@@ -54,11 +55,11 @@ def check(spec: StudySpec, weights: Sequence[Weights], folder: Path, keeper: Any
     return facts
 
 
-def _packages(spec: StudySpec) -> list[str]:
-    """What a trial of the study imports: what its inputs have made this process import, and its engines."""
+def versions(spec: StudySpec) -> dict[str, str | None]:
+    """Of what a trial of the study imports: what its inputs have made this process import, and its engines."""
     engines = {engine for model in spec.models for engine in spec.engines_of(model)}
     wanted = [package for package in ENGINES if any(engine.startswith(package) for engine in engines)]
-    return [package for package in PACKAGES if package in sys.modules] + wanted
+    return {package: version(package) for package in [*(each for each in PACKAGES if each in sys.modules), *wanted]}
 
 
 def _answer(node: Mapping[str, Any], ref: Any) -> Facts | None:
@@ -83,12 +84,7 @@ def _problem(facts: Facts, own: Mapping[str, str | None]) -> str:
     """What a node lacks, and what to do; "" for nothing."""
     if facts.python != python():
         return f"has Python {facts.python}, but this program runs with {python()}; install the same one"
-    if missing := [name for name, version in facts.versions.items() if version is None]:
-        return f"lacks {', '.join(missing)}; install there what requirements.lock lists"
-    others = [f"{name} {version}, not {own[name]}" for name, version in facts.versions.items() if version != own[name]]
-    if others:
-        return f"has {'; '.join(others)}: results would not be comparable; install there what requirements.lock lists"
-    return facts.problem
+    return differences(facts.versions, own) or facts.problem
 
 
 def _unread(path: Path) -> str:

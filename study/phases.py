@@ -256,7 +256,7 @@ def _train(
             run.write_tables.if_due()
 
         timeout = partial(duration.trial_timeout, ledger, data=run.facts)
-        slots = cluster.slots(run.spec)
+        slots = cluster.Slots(run.spec)
         dispatcher = Dispatcher(ledger, proposals, values, gains, changed, timeout, slots, deadline, last_epoch)
         finished = run_trials(dispatcher, run.refs, run.session.options.reuse_workers)
     run.tidy()  # also after workers that saved while they stopped

@@ -132,8 +132,9 @@ class Run:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         folder = self.ledger.folder.path.absolute()
         keeper = ray.remote(num_cpus=0)(Keeper).options(scheduling_strategy=here).remote(str(folder))
-        self.refs = self.refs._replace(keeper=keeper, run=self.name)
-        facts = nodes.check(self.spec, self.session.pretrained, folder, keeper, self.name)
+        versions = nodes.versions(self.spec)
+        self.refs = self.refs._replace(keeper=keeper, run=self.name, versions=versions)
+        facts = nodes.check(self.spec, versions, self.session.pretrained, folder, keeper, self.name)
         self.reservations = Reservations(self.spec, facts, self.ledger.timings)
         if away := [each for each in facts.values() if not each.sees]:
             message = f"{len(away)} of {len(facts)} nodes do not see {folder}: their trials hand in files through Ray"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.callback import Callback
 from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from record.errors import one_line
+from record.errors import UserError, one_line
 from study.dispatch import Dispatcher, NoTrial
 from trainables.trial_config import TrialConfig
 from trainables.tune_adapter import DataRefs, StudyTrial
+
+UNIMPORTABLE = "failed to import on the worker"  # Ray's words
+PENDING = "PENDING"  # as Ray names the state of a trial that waits for a worker
 
 
 class _LedgerSearcher(Searcher):
@@ -62,6 +67,17 @@ class _LedgerScheduler(FIFOScheduler):
         ended = self.dispatcher.report(trial.config["trial"], row)
         return TrialScheduler.STOP if ended else TrialScheduler.CONTINUE
 
+    def choose_trial_to_run(self, tune_controller: Any) -> Any | None:
+        """The newest that waits, which takes over a worker that has become free, so that those of older ones can start.
+
+        Tune stops the worker that starts for a trial when the trial takes over another. Of the oldest trial (FIFO), that is
+        the one that has started longest: where trials are shorter than a start, no second worker would ever begin.
+        """
+        waiting = {
+            trial.config["trial"]: trial for trial in tune_controller.get_live_trials() if trial.status == PENDING
+        }
+        return next((waiting[name] for name in reversed(self.dispatcher.handed_out) if name in waiting), None)
+
 
 class _Workers(Callback):
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -71,15 +87,33 @@ class _Workers(Callback):
         self.dispatcher.started(trial.config["trial"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        reason = one_line(str(error), 300) if error else "no reason given"
+        error = _last_error(trial)
+        if UNIMPORTABLE in error:  # by no trial's fault: each that came to this node would fail
+            named = re.search(r"ip=([^,)]+)", error)
+            node, cause = named[1] if named else "(unnamed)", error.splitlines()[-1]
+            raise UserError(
+                f"node {node}, which joined later, cannot run the study's code: {one_line(cause)}; repair it or take it out of "
+                "the cluster; what was computed so far is safe, and --resume continues"
+            )
+        reason = one_line(error, 300) or "no reason given"
         self.dispatcher.worker_died(trial.config["trial"], reason)
 
 
+def _last_error(trial: Any) -> str:
+    """What Tune has just written of a trial's error. (`get_error` reads a copy, which is not there yet.)"""
+    try:
+        return Path(trial.error_file).read_text(errors="replace").strip()
+    except (OSError, TypeError):  # no such file; no name of one
+        return ""
+
+
 def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> bool:
-    """Run the dispatcher's trials to the end; False where the user interrupted it (everything is recorded)."""
+    """Run the dispatcher's trials to the end; False where the user interrupted it (everything is recorded).
+
+    Raises UserError where a node that joined later cannot do the study's work.
+    """
     _quieten_tune()
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(min(dispatcher.slots, 8))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "8"
     scratch = Path(tempfile.mkdtemp(prefix="tune-"))
     try:
         tune.Tuner(
@@ -101,6 +135,13 @@ def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> b
                 callbacks=[_Workers(dispatcher)],
             ),
         ).fit()
+    except TuneError as error:  # around what was raised in the dispatcher
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return dispatcher.finished

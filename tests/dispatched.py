@@ -46,7 +46,7 @@ class Phase:
             lambda _: (),
             self.changed,
             lambda _: timeout,
-            slots,
+            lambda: slots,
             deadline,
             last_epoch,
         )

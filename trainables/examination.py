@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from record.errors import UserError
@@ -60,6 +60,22 @@ def examine(
         except UserError as error:
             problem = problem or str(error)
     return facts._replace(sees=place.keeper is None, cpu=cpu_name(), gpu=gpu_name(), problem=problem)
+
+
+def differences(has: Mapping[str, str | None], wanted: Mapping[str, str | None]) -> str:
+    """What a node with these versions of packages lacks to compute what the driver would, and what to do; "" for nothing."""
+    if missing := [name for name, version in has.items() if version is None]:
+        return f"lacks {', '.join(missing)}; install there what requirements.lock lists"
+    others = [f"{name} {version}, not {wanted[name]}" for name, version in has.items() if version != wanted[name]]
+    if others:
+        return f"has {'; '.join(others)}: results would not be comparable; install there what requirements.lock lists"
+    return ""
+
+
+def late(wanted: Mapping[str, str | None]) -> str:
+    """What a node that joined after the others were asked lacks; "" for nothing."""
+    problem = differences({package: version(package) for package in wanted}, wanted)
+    return f"node {socket.gethostname()}, which joined later, {problem}" if problem else ""
 
 
 def python() -> str:

@@ -6,7 +6,7 @@ import faulthandler
 import os
 import time
 import traceback
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from record import contents
 from record.contents import Checkpoint
 from record.errors import one_line
 from trainables import device as hardware
+from trainables import examination
 from trainables import task as tasks
 from trainables.place import Place
 from trainables.task import Figures, Loop, in_row
@@ -36,6 +37,7 @@ class DataRefs(NamedTuple):
     test: ray.ObjectRef[Any]
     keeper: Any = None  # the actor of a Keeper, for nodes that do not see the study folder; None where all do
     run: str = ""  # by which a node knows that the folder that it sees is the study's
+    versions: Mapping[str, str | None] = {}  # the driver's, by package; none where it is the only node
 
 
 class StudyTrial(tune.Trainable):
@@ -48,10 +50,11 @@ class StudyTrial(tune.Trainable):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.data: DataRefs | None = None
         self.training: _Training | None = None
+        self.unfit = ""  # why nothing may be computed on this node
         super().__init__(*args, **options)  # which calls `setup`
 
     def setup(self, config: dict[str, Any], data: DataRefs) -> None:  # type: ignore[override]
-        self.data = data
+        self.data, self.unfit = data, examination.late(data.versions)
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -63,6 +66,8 @@ class StudyTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         assert self.training is not None
+        if self.unfit:
+            return {"row": {"unfit": self.unfit}}
         started = time.perf_counter()
         # The dashboard and `ps` list workers by this title. (An actor's repr is taken once, but workers are reused.)
         ray._raylet.setproctitle(f"ray::{self.training.config.trial}")  # type: ignore[attr-defined]

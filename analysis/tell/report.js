@@ -69,6 +69,40 @@ function whiskers(array) {
   return { type: "data", array, visible: array.some((half) => half !== null), thickness: 0.8, width: 3 };
 }
 
+// Labels on a scale in ratios, the finest first: their digits, and how many powers of ten are from one to the next.
+const LABELS = [
+  [[1, 1.1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9], 1],
+  [[1, 1.5, 2, 3, 4, 5, 7], 1], [[1, 2, 3, 5], 1], [[1, 2, 5], 1], [[1, 3], 1], [[1], 1], [[1], 2], [[1], 3],
+];
+const CHARACTER = 8, SPACE = 16;  // pixels
+
+// Whole numbers as labels ("20,000", where Plotly writes a small "2"), as many as do not touch; low, high: powers of ten.
+function ticks([low, high], pixels) {
+  const powers = Array.from({ length: Math.floor(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i);
+  const choices = LABELS.map(([digits, step]) => {
+    const tickvals = powers.filter((power) => power % step === 0)
+      .flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)))
+      .filter((value) => low <= Math.log10(value) && Math.log10(value) <= high);
+    const ticktext = tickvals.map((value) => value.toLocaleString("en", { maximumSignificantDigits: 2 }));
+    return { tickmode: "array", tickvals, ticktext };
+  });
+  const fit = ({ tickvals, ticktext }) => tickvals.slice(1).every((value, i) => {
+    const needed = CHARACTER * (ticktext[i].length + ticktext[i + 1].length) / 2 + SPACE;
+    return Math.log10(value / tickvals[i]) * pixels > needed * (high - low);
+  });
+  return choices.find(fit) ?? choices.at(-1);
+}
+
+// After each drawing, zoom and change of width; a second call finds nothing to change.
+function relabel(plot) {
+  const { type, range, tickvals } = plot.layout.xaxis;
+  if (type !== "log") return;
+  const wanted = ticks(range, plot.querySelector(".nsewdrag").getBoundingClientRect().width);
+  if (String(wanted.tickvals) !== String(tickvals)) {
+    Plotly.relayout(plot, Object.fromEntries(Object.entries(wanted).map(([key, value]) => [`xaxis.${key}`, value])));
+  }
+}
+
 function setUp(figure) {
   const { data, layout, measures } = JSON.parse(figure.querySelector("script").textContent);
   const plot = figure.querySelector(".plot");
@@ -116,7 +150,7 @@ function setUp(figure) {
   } else {
     for (const [name, colour] of swatches) controls.append(labelled(name, "", colour));
   }
-  draw();
+  draw().then(() => { plot.on("plotly_afterplot", () => relabel(plot)); relabel(plot); });
   return draw;
 }
 

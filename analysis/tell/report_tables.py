@@ -18,6 +18,7 @@ from record.folder import FAILED, PRUNED
 MAX_MATRIX = 12  # classes, one column each
 MAX_ROWS = 500  # a browser sorts them at once; trials.csv has the rest
 _UNSHOWN = ("torch", "host", "os", "busy", "hardware")  # of the timings: the conditions say these
+_BOUNDS = ("_q1", "_q3", "_low", "_high", "_calls", "timing_seconds", "pace_seconds")  # of them: the file has these
 
 
 class Column(NamedTuple):
@@ -222,14 +223,15 @@ def pruned(study: Study) -> Table | None:
 
 
 def profile(study: Study) -> Table | None:
-    """The isolated timings: the settings in which they differ, then what was measured, with quartiles."""
+    """The isolated timings: the settings in which they differ, then what was measured, as much as fits onto paper."""
     if study.profile.empty:
         return None
     results = (*figures.measured(terms(study).name), terms(study).interpolated_speed, "spread")
-    measured = [name for name in map(str, study.profile) if name.startswith(results)]
-    rest = [name for name in map(str, study.profile) if name not in (*measured, *_UNSHOWN)]
+    known = [str(name) for name in study.profile if not str(name).endswith(_BOUNDS)]
+    measured = [name for name in known if name.startswith(results)]
+    rest = [name for name in known if name not in (*measured, *_UNSHOWN)]
     varied = [name for name in rest if name in study.keys or study.profile[name].nunique() > 1]
-    note = "Settings that all timings share are left out."
+    note = "Settings that all timings share are left out; quartiles and intervals are in profile.csv."
     return table(study.profile[[*varied, *measured]], "Timings, each alone", [note])
 
 

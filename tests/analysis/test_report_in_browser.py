@@ -1,6 +1,7 @@
 """report.html in a browser: pictures, switches, tables, keyboard, dark mode and print."""
 
 import base64
+import itertools
 import json
 import re
 import shutil
@@ -172,6 +173,25 @@ def test_speed_measure_and_scale_can_be_chosen(opened: Any) -> None:
     assert set(trace(browser, "plot.data[0].x")) == {10}
     # All cost the same 10 s, so only the most accurate is left on the front.
     assert len(trace(browser, "plot.data.at(-1).x")) == 1
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("span", [1.4, 3.0, 8.0, 40.0, 900.0, 20_000.0])
+def test_labels_of_a_scale_in_ratios_are_whole_and_do_not_touch(opened: Any, width: int, span: float) -> None:
+    browser = opened(width)
+    for lowest in (0.02, 4.0, 3_100.0):
+        low, high = np.log10([lowest, lowest * span])
+        zoom = f"Plotly.relayout(plot, {{'xaxis.range': [{low}, {high}]}})"
+        browser.execute_async_script(
+            "const [plot, done] = [document.querySelector('#accuracy_vs_speed .plot'), arguments[0]];"
+            f"{zoom}.then(() => requestAnimationFrame(() => requestAnimationFrame(done)));"
+        )
+        boxes = "[...plot.querySelectorAll('.xtick text')].map(t => [t.textContent, t.getBoundingClientRect()])"
+        shown = trace(browser, f"{boxes}.map(([text, box]) => [text, box.left, box.right]).sort((a, b) => a[1] - b[1])")
+        values = [float(text.replace(",", "")) for text, *_ in shown]
+        assert len(values) >= 2 and values == sorted(values)
+        assert lowest * 0.99 <= values[0] and values[-1] <= lowest * span * 1.01
+        assert all(right + 4 < left for (*_, right), (_, left, _) in itertools.pairwise(shown)), shown
 
 
 def test_tables_sort_by_keyboard(opened: Any) -> None:

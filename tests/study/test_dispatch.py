@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from dispatched import SPACE, Phase, row
 
+from record.errors import UserError
 from study.dispatch import Dispatcher, NoTrial
 from study.ledger import Ledger
 from study.proposals import ConfirmProposals
@@ -77,6 +78,25 @@ def test_no_more_trials_run_than_there_are_slots(tmp_path: Path, spec: StudySpec
         assert phase.dispatcher.next_trial() is NoTrial.LEFT and phase.dispatcher.finished
 
 
+def test_a_node_that_joins_has_slots_for_more_trials(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger, slots=1)
+        phase.start()
+        assert phase.dispatcher.next_trial() is NoTrial.NOW
+        phase.dispatcher.slots = lambda: 2
+        phase.start()
+        assert phase.dispatcher.next_trial() is NoTrial.NOW
+
+
+def test_a_node_that_is_not_fit_ends_the_study_and_costs_no_trial(tmp_path: Path, spec: StudySpec) -> None:
+    with Ledger(tmp_path, spec) as ledger:
+        phase = Phase(ledger)
+        name = phase.start().trial
+        with pytest.raises(UserError, match=r"node b, .* has torch 0\.1; .*--resume"):
+            phase.dispatcher.report(name, {"unfit": "node b, which joined later, has torch 0.1"})
+        assert phase.state(name) == "running" and not ledger.trials[name].rows
+
+
 def test_a_trial_behind_its_peers_is_stopped_and_frees_its_slot(tmp_path: Path, spec: StudySpec) -> None:
     with Ledger(tmp_path, spec.model_copy(update={"trials": 4})) as ledger:
         phase = Phase(ledger, slots=3)
@@ -112,7 +132,9 @@ def test_confirm_trials_see_the_test_split_and_are_never_stopped_early(tmp_path:
         for epoch in (1, 2, 3):
             phase.dispatcher.report(name, row(epoch, 0.5))
         proposals = ConfirmProposals(ledger, [ledger.trials[name]])
-        confirm = Dispatcher(ledger, proposals, phase.values, lambda _: (), phase.changed, lambda _: 600.0, slots=8)
+        confirm = Dispatcher(
+            ledger, proposals, phase.values, lambda _: (), phase.changed, lambda _: 600.0, slots=lambda: 8
+        )
         first, second = confirm.next_trial(), confirm.next_trial()
         assert isinstance(first, TrialConfig) and isinstance(second, TrialConfig)
         assert (first.test, first.training["seed"], second.training["seed"]) == (True, 1, 2)
