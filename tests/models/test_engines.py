@@ -123,7 +123,7 @@ def test_engines_share_what_they_read() -> None:
         for name in ("torch", "openvino", "onnxruntime", "openvino_int8", "openvino")
     ]
     for name, answers in zip(("openvino", "onnxruntime", "openvino_int8", "openvino"), others, strict=True):
-        np.testing.assert_allclose(answers, first, atol=0.5 if name == "openvino_int8" else 1e-5)
+        np.testing.assert_allclose(answers, first, atol=0.3 if name == "openvino_int8" else 1e-5)
 
 
 @needs_runtimes
