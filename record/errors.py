@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class UserError(ValueError):
@@ -37,6 +37,13 @@ def unusable_path(error: OSError) -> UserError | None:
     if error.errno not in _UNUSABLE or error.filename is None:
         return None
     return UserError(f"{error.filename}: {error.strerror}; name another file or folder")
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, then what led to it, one after another."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def one_line(error: BaseException | str, limit: int = 200) -> str:

@@ -28,6 +28,11 @@ class NoTrial(Enum):
     LEFT = "every trial of the phase has ended"
 
 
+def unfit(problem: str) -> UserError:
+    """The end of a study one of whose nodes cannot do its work, so that each trial that came there would be lost."""
+    return UserError(f"{problem}; what was computed so far is safe, and --resume continues")
+
+
 class Dispatcher:
     """One phase's trials: which one starts, what its rows mean for it, and when it ends."""
 
@@ -95,7 +100,7 @@ class Dispatcher:
         """
         trial = self.ledger.trials[name]
         if "unfit" in row:
-            raise UserError(f"{row['unfit']}; what was computed so far is safe, and --resume continues")
+            raise unfit(str(row["unfit"]))
         if "error" in row:
             if "errno" in row and (code := int(number(row, "errno"))) in UNWRITABLE:
                 raise OSError(code, os.strerror(code))

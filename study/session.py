@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 import models
 from record import contents
-from record.errors import UserError, one_line
+from record.errors import UserError, causes, one_line
 from record.folder import SCHEMA, UNWRITABLE, StudyFolder, missing_folders, remove_empty
 from record.mirror import Mirror, MirrorError
 from study import checkpoints, cluster, environment, nodes, ray_death, recorded, steps, tables
@@ -265,12 +265,11 @@ def _writing(folder: StudyFolder) -> Iterator[None]:
 
 def unwritable(error: BaseException | None) -> str | None:
     """Why a disk or a database did not accept what was written, if that is what caused an error."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            return error.strerror
-        if isinstance(error, OperationalError):
-            return str(error.orig)
-        error = error.__cause__ or error.__context__
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in UNWRITABLE:
+            return cause.strerror
+        if isinstance(cause, OperationalError):
+            return str(cause.orig)
     return None
 
 

@@ -17,7 +17,7 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError, Update
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
-from record.errors import UserError
+from record.errors import UserError, causes
 from record.folder import StudyFolder
 from study.address import masked
 
@@ -80,15 +80,14 @@ _make_patient()
 
 def will_pass(error: BaseException | None) -> bool:
     """Whether an error says that the database is locked, restarts or does not answer."""
-    while error is not None:
-        if isinstance(error, OperationalError | InterfaceError):
-            if isinstance(error.orig, sqlite3.Error):
-                return "locked" in str(error.orig)
-            state = str(getattr(error.orig, "sqlstate", None))  # of psycopg's errors
+    for cause in causes(error):
+        if isinstance(cause, OperationalError | InterfaceError):
+            if isinstance(cause.orig, sqlite3.Error):
+                return "locked" in str(cause.orig)
+            state = str(getattr(cause.orig, "sqlstate", None))  # of psycopg's errors
             return not state.startswith(LASTING_STATES)
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
+        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True
-        error = error.__cause__ or error.__context__
     return False
 
 

@@ -21,12 +21,13 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from record.errors import UserError, one_line
-from study.dispatch import Dispatcher, NoTrial
+from record.errors import UserError, causes, one_line
+from study.dispatch import Dispatcher, NoTrial, unfit
 from trainables.trial_config import TrialConfig
 from trainables.tune_adapter import DataRefs, StudyTrial
 
 UNIMPORTABLE = "failed to import on the worker"  # Ray's words
+COLOURS = re.compile(r"\x1b\[\d*m")
 PENDING = "PENDING"  # as Ray names the state of a trial that waits for a worker
 
 
@@ -91,26 +92,25 @@ class _Workers(Callback):
         if UNIMPORTABLE in error:  # by no trial's fault: each that came to this node would fail
             named = re.search(r"ip=([^,)]+)", error)
             node, cause = named[1] if named else "(unnamed)", error.splitlines()[-1]
-            raise UserError(
-                f"node {node}, which joined later, cannot run the study's code: {one_line(cause)}; repair it or take it out of "
-                "the cluster; what was computed so far is safe, and --resume continues"
+            raise unfit(
+                f"node {node}: cannot run the study's code: {one_line(cause)}; repair it, or take it out of the cluster"
             )
         reason = one_line(error, 300) or "no reason given"
         self.dispatcher.worker_died(trial.config["trial"], reason)
 
 
 def _last_error(trial: Any) -> str:
-    """What Tune has just written of a trial's error. (`get_error` reads a copy, which is not there yet.)"""
-    try:
-        return Path(trial.error_file).read_text(errors="replace").strip()
-    except (OSError, TypeError):  # no such file; no name of one
+    """What Tune has just written of a trial's error; "" for nothing. (`get_error` reads a copy, which is not there yet.)"""
+    if trial.error_file is None or not (path := Path(trial.error_file)).exists():
         return ""
+    _, _, text = path.read_text(errors="replace").partition("\n")  # the first line is a number and the time
+    return COLOURS.sub("", text).strip()
 
 
 def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> bool:
     """Run the dispatcher's trials to the end; False where the user interrupted it (everything is recorded).
 
-    Raises UserError where a node that joined later cannot do the study's work.
+    Raises UserError where a node cannot do the study's work.
     """
     _quieten_tune()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "8"
@@ -136,12 +136,9 @@ def run(dispatcher: Dispatcher, data: DataRefs, reuse_workers: bool = True) -> b
             ),
         ).fit()
     except TuneError as error:  # around what was raised in the dispatcher
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise cause from error
+        if ours := next((cause for cause in causes(error) if isinstance(cause, UserError)), None):
+            raise ours from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return dispatcher.finished

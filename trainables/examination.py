@@ -73,9 +73,9 @@ def differences(has: Mapping[str, str | None], wanted: Mapping[str, str | None])
 
 
 def late(wanted: Mapping[str, str | None]) -> str:
-    """What a node that joined after the others were asked lacks; "" for nothing."""
+    """What this node lacks, which joined or changed after all were asked; wanted: the driver's versions; "" for nothing."""
     problem = differences({package: version(package) for package in wanted}, wanted)
-    return f"node {socket.gethostname()}, which joined later, {problem}" if problem else ""
+    return f"node {socket.gethostname()}: {problem}" if problem else ""
 
 
 def python() -> str:

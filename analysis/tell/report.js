@@ -76,7 +76,7 @@ const LABELS = [
 ];
 const CHARACTER = 8, SPACE = 16;  // pixels
 
-// Whole numbers as labels ("20,000", where Plotly writes a small "2"), as many as do not touch; low, high: powers of ten.
+// Labels written in full ("20,000", where Plotly writes a small "2"), as many as do not touch; low, high: powers of ten.
 function ticks([low, high], pixels) {
   const powers = Array.from({ length: Math.floor(high) - Math.floor(low) + 1 }, (_, i) => Math.floor(low) + i);
   const choices = LABELS.map(([digits, step]) => {
