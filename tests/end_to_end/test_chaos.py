@@ -130,3 +130,25 @@ def test_kills_change_nothing(
     assert before.keys() == after.keys()
     for trial, state in before.items():
         assert all(torch.equal(state[name], after[trial][name]) for name in state), trial
+
+
+@pytest.mark.slow
+def test_a_trial_whose_workers_die_says_of_what(tmp_path: Path) -> None:
+    model = {"resnet18": ENTRIES["resnet18"] | {"epochs": 1000, "image_size": 16, "resources": {"cpus": 2}}}
+    space = {"description": "never ends", "data": {"name": "digits"}, "objectives": ["val_accuracy"]}
+    space |= {"phases": ["search"], "trials": 1, "early_stopping": None, "models": model}
+    (tmp_path / "endless.yaml").write_text(yaml.safe_dump(space))
+    process = start(tmp_path, "--space", "endless.yaml")
+    killed, deadline = set(), time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        for victim in victims(psutil.Process(process.pid), "worker"):
+            killed.add(victim.pid)
+            victim.send_signal(signal.SIGKILL)
+        time.sleep(0.2)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in output, output
+    [trial] = pd.read_csv(tmp_path / "results" / "endless" / "trials.csv").itertuples()
+    said, _, reason = trial.error.partition(", the last time: ")
+    assert (trial.state, trial.interruptions, len(killed), said) == ("failed", 4, 4, "its worker died 4 times")
+    assert "SIGKILL" in reason or "died" in reason, reason
+    assert "\x1b" not in reason and reason.splitlines() == [reason]
