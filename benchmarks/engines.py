@@ -1,6 +1,6 @@
 """The engines side by side on one CPU, from uint8 images to logits: throughput, latency, and what the product adds.
 
-python -m benchmarks.engines            # 224 px, about 15 minutes on 2 cores, so not part of `make bench`
+python -m benchmarks.engines            # 224 px, 15 to 30 minutes on 2 cores, so not part of `make bench`
 python -m benchmarks.engines --quick    # 112 px and fewer repeats
 
 Weights are random, so 8 bits are calibrated on noise: their speed is real, their answers are not looked at.
@@ -137,6 +137,7 @@ def with_onnxruntime(network: nn.Module, images: np.ndarray, threads: int, dtype
     assert exported is not None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # it would spin into the other's turns
     model = exported.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     [name] = [each.name for each in session.get_inputs()]

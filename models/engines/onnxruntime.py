@@ -22,6 +22,8 @@ class OnnxRunner:
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Else its threads wait for the next call at full speed, and take the processors from whatever runs meanwhile.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self.model = model
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         [self.input], [self.output] = self.session.get_inputs(), self.session.get_outputs()

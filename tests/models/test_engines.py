@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,21 @@ except KeyboardInterrupt:
     print("interrupted")
 """
     assert alone(code) == "interrupted"
+
+
+@needs_runtimes
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+def test_an_engine_that_has_answered_leaves_the_processors_to_others(engine: str) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    runner = compiled(engine, network.eval(), source(64, size=64), threads=2)
+    images = noise(8, 64)
+    used = []
+    for _ in range(5):
+        runner(images)
+        start = time.process_time()  # of all threads
+        time.sleep(0.03)
+        used.append(time.process_time() - start)
+    assert min(used) < 0.01  # a thread that waits at full speed uses the 30 ms
 
 
 def test_importing_the_engines_is_light() -> None:
