@@ -67,7 +67,7 @@ class Classifier:
 
 
 class Runner(Protocol):
-    """A network, ready to classify images as they are stored."""
+    """A network, ready to classify images as they are stored. Its threads rest between calls: engines are timed in turns."""
 
     dtype: str  # float32, bfloat16 or int8: what most of it computes in
 
