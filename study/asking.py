@@ -78,25 +78,23 @@ class Proposals:
         self._of(cell).tell(number, values, state)
 
 
-def write_running(
-    storage: Storage, study: optuna.Study, proposal: Proposal, attributes: Mapping[str, object], name: str
-) -> optuna.Trial:
-    """Write a proposal as a running trial of the study with these user attributes, and last the one called `name`.
+def write_running(storage: Storage, study: str, proposal: Proposal, attributes: Mapping[str, object]) -> int:
+    """Write a proposal as a running trial of the study with these user attributes; its id.
 
-    What has none of that name never began: a writing whose answer was lost is repeated.
+    One without attributes never began: a writing whose answer was lost is repeated.
     """
-    proposed, unnamed = proposal.trial, {key: value for key, value in attributes.items() if key != name}
+    proposed = proposal.trial
     trial = optuna.create_trial(
         state=TrialState.RUNNING,
         params=proposed.params,
         distributions=proposed.distributions,
-        user_attrs=proposed.user_attrs | unnamed,
+        user_attrs=proposed.user_attrs,
         system_attrs=proposed.system_attrs,
     )
     trial.datetime_start = proposed.datetime_start
-    study_id = storage.get_study_id_from_name(study.study_name)
+    study_id = storage.get_study_id_from_name(study)
     for key, value in proposal.memory.items():
         storage.set_study_system_attr(study_id, key, value)
-    recorded = optuna.Trial(study, storage.create_new_trial(study_id, trial))
-    recorded.set_user_attr(name, attributes[name])
-    return recorded
+    recorded_as: int = storage.create_new_trial(study_id, trial)
+    storage.set_trial_user_attrs(recorded_as, attributes)
+    return recorded_as

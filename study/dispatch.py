@@ -121,7 +121,7 @@ class Dispatcher:
         rule, metric = self.ledger.spec.early_stopping, self.ledger.spec.terms.validation
         if rule is None or number(row, "epoch") <= len(trial.rows):
             return {}
-        decision = early_stopping.decide(trial, row, self.ledger.trials.values(), rule, metric, self.gains)
+        decision = early_stopping.decide(trial, row, self.ledger.of_entry(trial.cell.entry), rule, metric, self.gains)
         return {} if decision is None else {"decision": decision}
 
     def _out_of_time(self, seconds: float) -> bool:

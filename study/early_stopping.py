@@ -17,6 +17,7 @@ alone keeps 55 to 93 %, and trains 65 to 81 % of the epochs.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 
 from record.folder import SEARCH
@@ -56,32 +57,31 @@ def decide(
 
     The decision depends on which trials have come so far, so it is recorded with the row and never made again.
     """
-    epoch = int(number(row, "epoch"))
+    epoch = int(number(row, "epoch"))  # which the trial's own rows do not have yet
     if trial.cell.phase != SEARCH or epoch >= trial.epochs or not is_rung(epoch, rule):
         return None
     value = number(row, metric)
-    reached = [peer for peer in trials if peer is not trial and len(peer.rows) >= epoch]
-    siblings = [peer for peer in reached if peer.cell == trial.cell]
-    rivals = [peer for peer in reached if may_replace(peer, trial, gains)]
-    if value >= max(_values(siblings, epoch, metric), default=-math.inf):
+    reached = [(peer, number(peer.rows[epoch - 1], metric)) for peer in trials if len(peer.rows) >= epoch]
+    if value >= max((other for peer, other in reached if peer.cell == trial.cell), default=-math.inf):
         return CONTINUE
-    return STOP if is_out(value, _values(rivals, epoch, metric), rule.reduction_factor) else CONTINUE
+    may_replace = replacing(trial, gains)
+    rivals = [other for peer, other in reached if may_replace(peer)]
+    return STOP if is_out(value, rivals, rule.reduction_factor) else CONTINUE
 
 
-def _values(trials: Iterable[Trial], epoch: int, metric: str) -> list[float]:
-    return [number(trial.rows[epoch - 1], metric) for trial in trials]
+def replacing(trial: Trial, gains: Gains) -> Callable[[Trial], bool]:
+    """Whether whoever wants the trial's speed could as well take a peer, if that is more accurate."""
+    place, size, own = (trial.cell.phase, trial.cell.entry), train_size(trial), gains(trial)
 
+    def may_replace(peer: Trial) -> bool:
+        if train_size(peer) > size or (peer.cell.phase, peer.cell.entry) != place:
+            return False
+        theirs = gains(peer)
+        if theirs is None or own is None:
+            return peer.cell == trial.cell
+        return all(map(operator.ge, theirs, own))
 
-def may_replace(peer: Trial, trial: Trial, gains: Gains) -> bool:
-    """Whether whoever wants the trial's speed could as well take the peer, if that is more accurate."""
-    if (peer.cell.phase, peer.cell.entry) != (trial.cell.phase, trial.cell.entry):
-        return False
-    if train_size(peer) > train_size(trial):
-        return False
-    theirs, own = gains(peer), gains(trial)
-    if theirs is None or own is None:
-        return peer.cell == trial.cell
-    return all(their >= mine for their, mine in zip(theirs, own, strict=True))
+    return may_replace
 
 
 def train_size(trial: Trial) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Trial:
     interruptions: int = 0  # times that its worker died
     started: datetime.datetime | None = None
     finished: datetime.datetime | None = None
-    optuna_trial: optuna.Trial | None = field(default=None, repr=False)  # while it runs
+    recorded_as: int | None = field(default=None, repr=False)  # its id in the storage, while it runs
     proposal: int = 0  # its number among the cell's proposals, of a search trial
 
     @property
@@ -71,7 +72,7 @@ class Trial:
         return self.rows[-1] if self.rows else {}
 
     def attributes(self) -> dict[str, object]:
-        """What Optuna does not record by itself. The name is last: it marks the others as written."""
+        """What Optuna does not record by itself."""
         return {
             **({} if self.learnt_from is None else {"learnt_from": self.learnt_from}),
             "candidate": self.candidate, "seed": self.seed, "epochs": self.epochs, "params": self.params,
@@ -176,6 +177,9 @@ class Ledger:
     def of(self, cell: Cell) -> list[Trial]:
         return [*self._by_cell.get(cell, [])]
 
+    def of_entry(self, entry: str) -> list[Trial]:
+        return [trial for cell, trials in self._by_cell.items() if cell.entry == entry for trial in trials]
+
     def in_phase(self, phase: str, *states: str) -> list[Trial]:
         """The trials of a phase, of these states or of any."""
         trials = [trial for trial in list(self.trials.values()) if trial.cell.phase == phase]
@@ -235,8 +239,8 @@ class Ledger:
         name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
         params, epochs = proposal.trial.params | dict(cell.factors), self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, params, seed, epochs, candidate, learnt_from, started=proposal.trial.datetime_start)
-        trial.optuna_trial = write_running(
-            self.storage, self.study(cell.study_name), proposal, trial.attributes(), NAME
+        trial.recorded_as = write_running(
+            self.storage, self.study(cell.study_name).study_name, proposal, trial.attributes()
         )
         self._add(trial)
         return trial
@@ -255,20 +259,22 @@ class Ledger:
         A row that is recorded already stays: a training that started again from a checkpoint computes it once more, and
         only its note is news.
         """
-        assert trial.optuna_trial is not None
         epoch = int(number(row, "epoch"))
         if known := trial.rows[epoch - 1 : epoch]:
             if "note" not in row:
                 return
             row = known[0] | {"note": row["note"]}
-        trial.optuna_trial.set_user_attr(f"{ROW}{epoch:05d}", row)
+        self._write(trial, {f"{ROW}{epoch:05d}": row})
         trial.rows = [*trial.rows[: epoch - 1], row, *trial.rows[epoch:]]
 
     def count_interruption(self, trial: Trial) -> None:
         """Record that the trial's worker died, which is not the trial's fault."""
-        assert trial.optuna_trial is not None
         trial.interruptions += 1
-        trial.optuna_trial.set_user_attr("interruptions", trial.interruptions)
+        self._write(trial, {"interruptions": trial.interruptions})
+
+    def _write(self, trial: Trial, attributes: Mapping[str, object]) -> None:
+        assert trial.recorded_as is not None, f"{trial.name} has ended"
+        self.storage.set_trial_user_attrs(trial.recorded_as, attributes)
 
     def finish(
         self,
@@ -279,15 +285,14 @@ class Ledger:
         traceback: str | None = None,
     ) -> None:
         """End a trial as complete with its objective values, as pruned, or as failed with the reason."""
-        assert trial.optuna_trial is not None
-        for key, text in (("traceback", traceback), ("error", error)):
-            if text is not None:
-                trial.optuna_trial.set_user_attr(key, text)
-        frozen = self.study(trial.cell.study_name).tell(trial.optuna_trial, values, OPTUNA_STATES[state])
+        assert trial.recorded_as is not None, f"{trial.name} has ended"
+        reasons = {"traceback": traceback, "error": error}
+        self._write(trial, {key: text for key, text in reasons.items() if text is not None})
+        self.storage.set_trial_state_values(trial.recorded_as, OPTUNA_STATES[state], values)
+        trial.finished = self.storage.get_trial(trial.recorded_as).datetime_complete
         if trial.cell.phase == SEARCH:
             self._proposals.tell(trial.cell, trial.proposal, values, OPTUNA_STATES[state])
-        trial.state, trial.values, trial.error, trial.optuna_trial = state, values, error, None
-        trial.finished = frozen.datetime_complete
+        trial.state, trial.values, trial.error, trial.recorded_as = state, values, error, None
 
     def add_timing(self, timing: IsolatedTiming) -> None:
         value = number(timing.figures, self.spec.terms.speed)
@@ -325,7 +330,7 @@ class Ledger:
                 trial = _read(frozen, cell)
                 trial.proposal = frozen.number
                 if trial.state == RUNNING:
-                    trial.optuna_trial = optuna.Trial(study, frozen._trial_id)
+                    trial.recorded_as = frozen._trial_id
                 self._add(trial)
             elif frozen.state == TrialState.RUNNING:
                 self._unnamed.append((cell, frozen.number))

@@ -291,13 +291,13 @@ def test_environment_variables_are_still_read(name: str) -> None:
 def test_optuna_continues_a_running_trial_by_its_number_in_the_storage() -> None:
     import optuna
 
-    study = optuna.create_study()
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
     study.ask()
     [frozen] = study.get_trials()
     assert hasattr(frozen, "_trial_id"), moved("optuna's FrozenTrial._trial_id", "_trial_id")
-    assert parameters(optuna.Trial) == ["study", "trial_id"], moved("optuna.Trial", "_trial_id")
-    optuna.Trial(study, frozen._trial_id).set_user_attr("note", "again")
-    assert study.get_trials()[0].user_attrs == {"note": "again"}, moved("optuna.Trial", "_trial_id")
+    storage.set_trial_user_attr(frozen._trial_id, "note", "again")
+    assert study.get_trials()[0].user_attrs == {"note": "again"}, moved("optuna's trial id", "_trial_id")
 
 
 def test_optunas_tables_can_be_read_by_sql(tmp_path: Path) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from small_space import space
 from sqlalchemy.exc import OperationalError
@@ -161,6 +166,47 @@ def test_a_lost_connection_neither_loses_nor_doubles_anything(tmp_path: Path, sp
         assert {name: trials[0].params[name] for name in confirmed.params} == confirmed.params != {}
         states = [t.state for t in ledger.study(cells(spec)[0].study_name).get_trials(deepcopy=False)]
         assert states.count(TrialState.COMPLETE) == 2 and TrialState.RUNNING not in states
+
+
+ATTRIBUTES = st.dictionaries(
+    st.text(min_size=1, max_size=20),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    ),
+    max_size=5,
+)
+
+
+@given(first=ATTRIBUTES, second=ATTRIBUTES)
+def test_attributes_that_are_written_together_are_those_that_optuna_would_write(
+    first: dict[str, object], second: dict[str, object]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database = storage.open_storage(StudyFolder(Path(folder)), None)
+        study = database.create_new_study([StudyDirection.MAXIMIZE])
+        ours, optunas = database.create_new_trial(study), database.create_new_trial(study)
+        for attributes in (first, second):  # what is there already is replaced
+            database.set_trial_user_attrs(ours, attributes)
+            for key, value in attributes.items():
+                database.set_trial_user_attr(optunas, key, value)
+        assert database.get_trial(ours).user_attrs == database.get_trial(optunas).user_attrs == first | second
+        database.engine.dispose()
+
+
+def test_of_attributes_that_cannot_all_be_written_none_is(tmp_path: Path) -> None:
+    database = storage.open_storage(StudyFolder(tmp_path), None)
+    study = database.create_new_study([StudyDirection.MAXIMIZE])
+    running, ended = database.create_new_trial(study), database.create_new_trial(study)
+    database.set_trial_state_values(ended, TrialState.COMPLETE, [0.5])
+    with pytest.raises(TypeError, match="serializable"):
+        database.set_trial_user_attrs(running, {"a": 1, "b": object()})
+    for trial in (ended, 7):
+        with pytest.raises(UpdateFinishedTrialError, match=f"trial {trial} does not run"):
+            database.set_trial_user_attrs(trial, {"a": 1})
+    assert [trial.user_attrs for trial in database.get_all_trials(study)] == [{}, {}]
+    database.engine.dispose()
 
 
 @pytest.mark.parametrize(
