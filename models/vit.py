@@ -18,6 +18,8 @@ from models.layers.attention import attend
 from models.weights import files, hub
 from record.settings import setting
 
+INITS = ("jax", "moco", "reset")  # timm's names
+
 MODULES = ("vision_transformer", "deit")  # where timm defines its VisionTransformers
 
 
@@ -37,6 +39,12 @@ class Config:
     patch_drop_rate: float = setting(
         0.0, "share of the patch tokens left out of each training image; none in inference"
     )
+    weight_init: str | None = setting(
+        None,
+        "random weights whose spread follows the width, by timm's names: jax, moco (both Xavier's) or reset (torch's own); "
+        "null: a standard deviation of 0.02 at any width, with which a narrow ViT learns slowly",
+        free=True,
+    )
 
     def __post_init__(self) -> None:
         check_counts(
@@ -45,6 +53,8 @@ class Config:
         )  # fmt: skip
         rates = {name: getattr(self, name) for name in ("drop_rate", "drop_path_rate", "patch_drop_rate")}
         check_rates(**rates)
+        if self.weight_init not in (None, *INITS):
+            raise ValueError(f"weight_init is '{self.weight_init}'; use {', '.join(INITS)} or null")
         hub.check_architecture(self.architecture, _known(), "a VisionTransformer")
         self._check_grid()
         self._check_heads()
@@ -100,6 +110,7 @@ def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransf
         "embed_dim": config.embed_dim,
         "depth": config.depth,
         "num_heads": config.num_heads,
+        "weight_init": config.weight_init,
     }
     options = {key: value for key, value in options.items() if value is not None}
     if any(type(layer) is timm_attention.Attention for layer in probe(config.architecture).modules()):

@@ -42,7 +42,7 @@ def choose(data: str, data_dir: Path, weights: str | None, gpu: bool) -> dict[st
         "epochs": 5,
     }
     small = {"architecture": "vit_tiny_patch16_224", "patch_size": size // PATCHES, "embed_dim": 96, "depth": 4}
-    vit = fine_tuned if pretrained else small | {"num_heads": 3}
+    vit = fine_tuned if pretrained else small | {"num_heads": 3, "weight_init": "moco"}
     rate = {"low": 2e-5, "high": 3e-4, "log": True} if pretrained else {"low": 5e-4, "high": 5e-3, "log": True}
     return {
         "description": f"Four image classifiers on {Path(data).name}; models, sizes and budgets were chosen for these images.",
