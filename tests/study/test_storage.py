@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -179,34 +179,36 @@ ATTRIBUTES = st.dictionaries(
 )
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[storage.Storage]:
+    database = storage.open_storage(StudyFolder(tmp_path_factory.mktemp("database")), None)
+    yield database
+    database.engine.dispose()
+
+
 @given(first=ATTRIBUTES, second=ATTRIBUTES)
 def test_attributes_that_are_written_together_are_those_that_optuna_would_write(
-    first: dict[str, object], second: dict[str, object]
+    database: storage.Storage, first: dict[str, object], second: dict[str, object]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        database = storage.open_storage(StudyFolder(Path(folder)), None)
-        study = database.create_new_study([StudyDirection.MAXIMIZE])
-        ours, optunas = database.create_new_trial(study), database.create_new_trial(study)
-        for attributes in (first, second):  # what is there already is replaced
-            database.set_trial_user_attrs(ours, attributes)
-            for key, value in attributes.items():
-                database.set_trial_user_attr(optunas, key, value)
-        assert database.get_trial(ours).user_attrs == database.get_trial(optunas).user_attrs == first | second
-        database.engine.dispose()
+    study = database.create_new_study([StudyDirection.MAXIMIZE])
+    ours, optunas = database.create_new_trial(study), database.create_new_trial(study)
+    for attributes in (first, second):  # what is there already is replaced
+        database.set_trial_user_attrs(ours, attributes)
+        for key, value in attributes.items():
+            database.set_trial_user_attr(optunas, key, value)
+    assert database.get_trial(ours).user_attrs == database.get_trial(optunas).user_attrs == first | second
 
 
-def test_of_attributes_that_cannot_all_be_written_none_is(tmp_path: Path) -> None:
-    database = storage.open_storage(StudyFolder(tmp_path), None)
+def test_of_attributes_that_cannot_all_be_written_none_is(database: storage.Storage) -> None:
     study = database.create_new_study([StudyDirection.MAXIMIZE])
     running, ended = database.create_new_trial(study), database.create_new_trial(study)
     database.set_trial_state_values(ended, TrialState.COMPLETE, [0.5])
     with pytest.raises(TypeError, match="serializable"):
         database.set_trial_user_attrs(running, {"a": 1, "b": object()})
-    for trial in (ended, 7):
+    for trial in (ended, 10**6):
         with pytest.raises(UpdateFinishedTrialError, match=f"trial {trial} does not run"):
             database.set_trial_user_attrs(trial, {"a": 1})
     assert [trial.user_attrs for trial in database.get_all_trials(study)] == [{}, {}]
-    database.engine.dispose()
 
 
 @pytest.mark.parametrize(
