@@ -55,7 +55,11 @@ _FORGET = sqlalchemy.delete(_ATTRIBUTES).where(_ATTRIBUTES.c.trial_id == _ID, _A
 _RUNNING = sqlalchemy.select(_TRIALS.c.trial_id, _KEY, _VALUE).where(
     _TRIALS.c.trial_id == _ID, text("state = 'RUNNING'")
 )
-_WRITE = sqlalchemy.insert(_ATTRIBUTES).from_select(list(_ATTRIBUTES.c.keys()), _RUNNING)
+_WRITE = (
+    sqlalchemy.insert(_ATTRIBUTES)
+    .from_select(list(_ATTRIBUTES.c.keys()), _RUNNING)
+    .execution_options(preserve_rowcount=True)  # which only some databases tell of an insertion without being asked
+)
 
 
 class Storage(RDBStorage):
