@@ -32,8 +32,6 @@ from study.space.reading import resolve
 from study.space.typed import typed
 from tests.study.test_storage import open_together
 
-pytestmark = pytest.mark.slow
-
 SPACE = """
 description: one tiny model
 data: {{name: digits}}
@@ -119,6 +117,7 @@ def test_a_ledger_survives_the_restart_of_its_database(tmp_path: Path, server: S
     assert "secret" not in StudyFolder(folder).environment.read_text()
 
 
+@pytest.mark.slow
 def test_who_looks_on_sees_of_a_shared_database_what_a_file_would_show(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +158,7 @@ def rows_in(server: Server) -> int:
         return int(connection.execute(query).fetchone()[0])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_drivers_may_create_the_tables_at_the_same_time(tmp_path: Path, server: Server) -> None:
     address = server.url.replace("+psycopg", "")
     for name in ("first", "second", "third"):
@@ -167,6 +167,7 @@ def test_drivers_may_create_the_tables_at_the_same_time(tmp_path: Path, server: 
         assert open_together(tmp_path, server.url.replace("/postgres", f"/{name}")) == [0] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_studies_share_a_database_that_is_restarted(tmp_path: Path, server: Server, run_study: Program) -> None:
     drivers = {}
