@@ -13,7 +13,7 @@ from timm.models import VisionTransformer
 from timm.models.vision_transformer import DiffParallelScalingBlock, checkpoint_filter_fn
 from torch import Tensor
 
-from models import check_counts, check_rates
+from models import WeightsError, check_counts, check_rates
 from models.layers.attention import attend
 from models.weights import files, hub
 from record.settings import setting
@@ -103,7 +103,12 @@ def hub_name(config: Config) -> str:
 
 
 def build(config: Config, weights: str = "none", **changes: Any) -> VisionTransformer:
-    """changes: further arguments of timm's. Raises ValueError for options that do not fit together."""
+    """changes: further arguments of timm's.
+
+    Raises ValueError for options that do not fit together, WeightsError for random weights beside others.
+    """
+    if config.weight_init and weights != "none":
+        raise WeightsError(f"weight_init {config.weight_init} is for random weights, not {weights}; leave it out")
     options = {
         "img_size": config.image_size,
         "patch_size": config.patch_size,

@@ -287,7 +287,8 @@ class Ledger:
         """End a trial as complete with its objective values, as pruned, or as failed with the reason."""
         assert trial.recorded_as is not None, f"{trial.name} has ended"
         reasons = {"traceback": traceback, "error": error}
-        self._write(trial, {key: text for key, text in reasons.items() if text is not None})
+        if given := {key: text for key, text in reasons.items() if text is not None}:
+            self._write(trial, given)
         self.storage.set_trial_state_values(trial.recorded_as, OPTUNA_STATES[state], values)
         trial.finished = self.storage.get_trial(trial.recorded_as).datetime_complete
         if trial.cell.phase == SEARCH:

@@ -82,13 +82,11 @@ def test_scratch_vit_reads_each_patch_and_an_appended_zero_row():
 @pytest.mark.parametrize("name", ["vit", "vit_tome"])
 @pytest.mark.parametrize("width", [64, 256])
 @pytest.mark.parametrize(
-    (
-        "weight_init",
-        "limit",
-    ),  # of Xavier's uniform distribution: the root of 6 over inputs and outputs (Glorot and Bengio 2010)
+    ("weight_init", "limit"),
     [("moco", lambda width: (6 / (width + width)) ** 0.5), ("jax", lambda width: (6 / (width + 3 * width)) ** 0.5)],
 )
 def test_random_weights_of_a_vit_may_follow_its_width(name, width, weight_init, limit):
+    """limit: of Xavier's uniform distribution, the root of 6 over inputs and outputs (Glorot and Bengio 2010)."""
     options = {"image_size": 16, "patch_size": 4, "embed_dim": width, "depth": 2, "num_heads": 4}
     usual, ours = models.build(name, **options), models.build(name, weight_init=weight_init, **options)
     assert usual.blocks[1].attn.qkv.weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -100,6 +98,8 @@ def test_random_weights_of_a_vit_may_follow_its_width(name, width, weight_init, 
 def test_unknown_random_weights_are_refused():
     with pytest.raises(ValueError, match=r"^weight_init is 'xavier'; use jax, moco, reset or null$"):
         models.config_class("vit")(weight_init="xavier")
+    with pytest.raises(models.WeightsError, match=r"^weight_init moco is for random weights, not timm; leave it out$"):
+        models.build("vit", weights="timm", weight_init="moco")
 
 
 def test_resnet_of_half_the_width_has_about_a_quarter_of_the_parameters():
