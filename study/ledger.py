@@ -236,7 +236,8 @@ class Ledger:
         candidate: str | None = None,
         learnt_from: str | None = None,
     ) -> Trial:
-        name = f"{cell.name}-{self._next_number(cell):03d}" if candidate is None else f"{candidate}-seed{seed}"
+        # Not Optuna's number, which counts proposals that a driver did not live to name.
+        name = f"{cell.name}-{len(self.of(cell)):03d}" if candidate is None else f"{candidate}-seed{seed}"
         params, epochs = proposal.trial.params | dict(cell.factors), self.spec.models[cell.entry].epochs
         trial = Trial(name, cell, params, seed, epochs, candidate, learnt_from, started=proposal.trial.datetime_start)
         trial.recorded_as = write_running(
@@ -248,10 +249,6 @@ class Ledger:
     def _add(self, trial: Trial) -> None:
         self.trials[trial.name] = trial
         self._by_cell.setdefault(trial.cell, []).append(trial)
-
-    def _next_number(self, cell: Cell) -> int:
-        """Not Optuna's number, which counts proposals that a driver did not live to name."""
-        return max((int(trial.name.rpartition("-")[2]) for trial in self.of(cell)), default=-1) + 1
 
     def record(self, trial: Trial, row: Figures) -> None:
         """Write the row of the trial's next epoch.

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from sqlalchemy import Integer, String, bindparam, column, table, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from record.errors import UserError, causes
@@ -48,18 +48,12 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-_TRIALS = table("trials", column("trial_id"))
-_ATTRIBUTES = table("trial_user_attributes", column("trial_id"), column("key"), column("value_json"))
-_ID, _KEY, _VALUE = bindparam("id", type_=Integer), bindparam("of", type_=String), bindparam("value", type_=String)
-_FORGET = sqlalchemy.delete(_ATTRIBUTES).where(_ATTRIBUTES.c.trial_id == _ID, _ATTRIBUTES.c.key == _KEY)
-_RUNNING = sqlalchemy.select(_TRIALS.c.trial_id, _KEY, _VALUE).where(
-    _TRIALS.c.trial_id == _ID, text("state = 'RUNNING'")
-)
-_WRITE = (
-    sqlalchemy.insert(_ATTRIBUTES)
-    .from_select(list(_ATTRIBUTES.c.keys()), _RUNNING)
-    .execution_options(preserve_rowcount=True)  # which only some databases tell of an insertion without being asked
-)
+_WRITE = text("""
+    INSERT INTO trial_user_attributes (trial_id, key, value_json)
+    SELECT trial_id, :key, :value FROM trials WHERE trial_id = :trial AND state = 'RUNNING'
+    ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json
+""")
+DATABASES = ("sqlite", "postgresql")  # which understand it
 
 
 class Storage(RDBStorage):
@@ -74,8 +68,7 @@ class Storage(RDBStorage):
         """
         with self.engine.begin() as connection:
             for key, value in attributes.items():
-                row = {"id": trial_id, "of": key, "value": json.dumps(value)}
-                connection.execute(_FORGET, row)
+                row = {"trial": trial_id, "key": key, "value": json.dumps(value)}
                 if connection.execute(_WRITE, row).rowcount != 1:
                     raise UpdateFinishedTrialError(f"trial {trial_id} does not run, so it takes no {key}")
 
@@ -175,8 +168,10 @@ def _arguments(folder: StudyFolder, url: str | None) -> tuple[str, dict[str, Any
         path = folder.ledger.absolute()
         connect = functools.partial(sqlite3.connect, path, timeout=BUSY_SECONDS, check_same_thread=False)
         return "sqlite:///study.db", {"creator": connect}
-    is_sqlite = sqlalchemy.make_url(url).get_backend_name() == "sqlite"
-    return url, {"connect_args": {"timeout": BUSY_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    name = sqlalchemy.make_url(url).get_backend_name()
+    if name not in DATABASES:
+        raise UserError(f"--storage {masked(url)}: a ledger lies in {' or '.join(DATABASES)}, not in {name}")
+    return url, {"connect_args": {"timeout": BUSY_SECONDS}} if name == "sqlite" else {}
 
 
 @contextmanager

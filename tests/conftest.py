@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from simulated_clock import SimulatedClock
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -82,6 +83,14 @@ def one_error(result: subprocess.CompletedProcess[str]) -> str:
     assert result.returncode == 2, result.stdout + result.stderr
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
     return result.stderr
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
+    """The clock of whatever is timed in the test's own process, but not the yardstick's."""
+    clock = SimulatedClock()
+    monkeypatch.setattr("trainables.timing.time", clock)
+    return clock
 
 
 @pytest.fixture(scope="session")

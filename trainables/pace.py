@@ -59,7 +59,8 @@ class Yardstick:
             return self.usual
         durations, ends = [], time.perf_counter() + TURN
         with torch.inference_mode(), hardware.threads(self._threads):
-            while (start := time.perf_counter()) < ends:
+            while not durations or time.perf_counter() < ends:  # the process may be held up before the first one
+                start = time.perf_counter()
                 self._compute()
                 durations.append(time.perf_counter() - start)
         self._turns.append(statistics.fmean(durations))

@@ -75,7 +75,7 @@ def opened(browser: Any, folder: Path) -> Any:
     return open_page
 
 
-def drawn(browser: Any, seconds: float = 10) -> None:
+def drawn(browser: Any, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     script = "return [...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg') && p.data)"
     while not browser.execute_script(script):
@@ -126,8 +126,10 @@ def test_a_real_pointer_hovers_too(opened: Any) -> None:
     browser = opened()
     point = browser.find_elements("css selector", "#accuracy_vs_speed .scatterlayer .point")[-1]
     ActionChains(browser).move_to_element(point).perform()
-    time.sleep(0.3)
-    assert trace(browser, "plot.querySelectorAll('.hoverlayer .hovertext').length") == 1
+    until = time.monotonic() + 60
+    while trace(browser, "plot.querySelectorAll('.hoverlayer .hovertext').length") != 1:
+        assert time.monotonic() < until, "nothing is told of the point"
+        time.sleep(0.05)
 
 
 def test_names_from_the_study_are_text_in_the_picture(opened: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 import torch
+from simulated_clock import SimulatedClock
 
 from record.figures import PACE, TIMING_SECONDS, YARDSTICK
 from study.ledger import IsolatedTiming
@@ -52,14 +52,27 @@ def test_each_kind_of_hardware_has_a_pace_of_its_own() -> None:
     assert [t.figures.get(PACE) for t in other] == [1.0, 1.0, None]
 
 
-def test_first_turns_that_were_disturbed_do_not_decide_what_is_usual() -> None:
-    """They took 100 times as long: what is stated at that pace, and the yardstick itself, are those of the other turns."""
-    yardstick = Yardstick(torch.device("cpu"))
-    yardstick.usual *= 100
-    timed = measure(lambda: time.sleep(0.01), torch.device("cpu"), yardstick, 0.5)
-    assert timed.median > 0.1 and yardstick.pace < 0.1
+class DisturbedAtFirst(Yardstick):
+    """A turn takes a second, but those that decided what is usual took a hundred."""
+
+    def __init__(self) -> None:
+        self._is_timed, self._turns, self.usual = True, [], 100.0
+
+    def turn(self) -> float:
+        self._turns.append(1.0)
+        return 1.0
+
+
+def test_first_turns_that_were_disturbed_do_not_decide_what_is_usual(clock: SimulatedClock) -> None:
+    """What is stated at their pace, and the yardstick itself, are those of the other turns."""
+    yardstick = DisturbedAtFirst()
+    timed = measure(lambda: clock.sleep(0.01), torch.device("cpu"), yardstick, 0.5)
+    assert timed.median == pytest.approx(1.0, rel=1e-3) and yardstick.pace == 0.01 and yardstick.seconds == 1
     row = restated({"latency_ms": 1000 * timed.median, "inference_images_per_second": 1 / timed.median}, yardstick.pace)
-    assert row == {"latency_ms": pytest.approx(10, rel=0.5), "inference_images_per_second": pytest.approx(100, rel=0.5)}
+    assert row == {
+        "latency_ms": pytest.approx(10, rel=1e-3),
+        "inference_images_per_second": pytest.approx(100, rel=1e-3),
+    }
 
 
 @pytest.mark.parametrize("phase", ["profile", "confirm"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from simulated_clock import SimulatedClock
 
 from record import figures, tasks
 from trainables.latency import PERCENTILES, Latency, interval, measure, percentile
@@ -21,24 +21,26 @@ CPU = torch.device("cpu")
 SHARES = tuple(PERCENTILES.values())
 
 
-def test_a_sleep_in_two_percent_of_the_calls_moves_the_99th_percentile_and_not_the_median() -> None:
-    """The sleep is a hundred times as long as the call; both stand in one run, so a disturbance decides nothing."""
+def test_a_sleep_in_two_percent_of_the_calls_moves_the_99th_percentile_and_not_the_median(
+    clock: SimulatedClock,
+) -> None:
     number = itertools.count()
 
     def call() -> None:
         if next(number) % 50 == 49:
-            time.sleep(0.02)
+            clock.sleep(0.02)
+        clock.sleep(0.0002)
 
     measured = measure(call, CPU, seconds=600.0).figures()
     assert 1000 <= (measured["latency_calls"] or 0) < 2000
     p50, p99, low = (measured[name] for name in ("latency_ms", "latency_ms_p99", "latency_ms_p99_low"))
     assert p50 is not None and p99 is not None and low is not None
-    assert p99 >= low >= 20.0 and p50 < 2.0
+    assert p99 >= low >= 20.0 and p50 == pytest.approx(0.2, rel=0.01)
 
 
-def test_the_time_ends_long_calls_and_few_calls_leave_the_upper_end_empty() -> None:
-    measured = measure(lambda: time.sleep(0.02), CPU, seconds=0.1).figures()
-    assert 3 <= (measured["latency_calls"] or 0) <= 20
+def test_the_time_ends_long_calls_and_few_calls_leave_the_upper_end_empty(clock: SimulatedClock) -> None:
+    measured = measure(lambda: clock.sleep(0.02), CPU, seconds=0.1).figures()
+    assert measured["latency_calls"] == 9  # three turns of 50 ms
     assert measured["latency_ms_p95_high"] is None and measured["latency_ms_p99_high"] is None
     assert (measured["latency_ms"] or 0) >= 20.0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from simulated_clock import SimulatedClock
 
 from trainables import device as hardware
 from trainables.image_classification.profile import INFERENCE_BATCHES
@@ -35,22 +35,23 @@ def test_the_uncertainty_of_a_timing_holds_in_simulations() -> None:
     assert 0.88 <= holds <= 0.97
 
 
-def test_a_call_is_timed_for_the_time_that_it_is_given_but_three_times_at_least() -> None:
-    short, long = measure(lambda: None, CPU, seconds=0.5), measure(lambda: time.sleep(0.2), CPU, seconds=0.1)
-    assert short.repeats >= 4 and short.q1 <= short.median <= short.q3
-    assert long.repeats == 3 and long.median >= 0.2
+def test_a_call_is_timed_for_the_time_that_it_is_given_but_three_times_at_least(clock: SimulatedClock) -> None:
+    short = measure(lambda: clock.sleep(0.01), CPU, seconds=0.5)
+    assert short.repeats >= 4 and short.q1 == pytest.approx(short.median) == short.q3 == pytest.approx(0.01, rel=1e-3)
+    long = measure(lambda: clock.sleep(0.2), CPU, seconds=0.1)
+    assert long.repeats == 3 and long.median == pytest.approx(0.2, rel=1e-3)
 
 
-def test_calls_are_timed_in_turn() -> None:
+def test_calls_are_timed_in_turn(clock: SimulatedClock) -> None:
     calls: list[str] = []
 
     def call(name: str) -> None:
         calls.append(name)
-        time.sleep(0.15)  # longer than a turn
+        clock.sleep(0.15)  # longer than a turn
 
     a, b = alternate([lambda: call("a"), lambda: call("b")], CPU, seconds=0.5)
     assert "".join(calls) == "ab" + "ab" * a.repeats  # the first call of each is not timed
-    assert a.repeats == b.repeats >= 3
+    assert a.repeats == b.repeats == 4
 
 
 class Slowing(Yardstick):
@@ -64,15 +65,15 @@ class Slowing(Yardstick):
         return self.duration
 
 
-def test_durations_are_those_of_the_yardsticks_usual_pace() -> None:
+def test_durations_are_those_of_the_yardsticks_usual_pace(clock: SimulatedClock) -> None:
     """The yardstick takes 1, 1.5, 2, 2.5: between the turns of a call, the pace is 1.25, 1.75 and 2.25."""
-    clock = itertools.count(1)
+    durations = iter((0.125, 0.175, 0.225))  # always 0.1 at the usual pace
 
     def call() -> None:
-        time.sleep((0, 0.125, 0.175, 0.225)[next(clock)])  # always 0.1 at the usual pace
+        clock.sleep(next(durations))
 
     turns = rounds([call], CPU, Slowing(), seconds=0.0)[0]
-    assert [turn[0] for turn in turns] == pytest.approx([0.1, 0.1, 0.1], rel=0.1)  # a sleep is a little too long
+    assert [turn[0] for turn in turns] == pytest.approx([0.1, 0.1, 0.1], rel=1e-3)
 
 
 def test_the_yardstick_keeps_threads_and_chance_as_they_were() -> None:
@@ -86,6 +87,11 @@ def test_the_yardstick_keeps_threads_and_chance_as_they_were() -> None:
         assert yardstick.turn() > 0 and yardstick.seconds
         assert torch.get_num_threads() == 2 and Yardstick(CPU).usual > 0
         assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_yardstick_that_is_held_up_for_a_whole_turn_still_tells_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.pace.TURN", 0.0)  # over before its first call
+    assert Yardstick(CPU).turn() > 0
 
 
 def test_the_yardstick_asks_for_no_memory() -> None:
@@ -106,28 +112,27 @@ def test_the_yardstick_asks_for_no_memory() -> None:
     ],
 )
 def test_the_batch_with_the_best_throughput_is_searched(
-    sizes: tuple[int, ...], seconds: Callable[[int], float], best: int
+    sizes: tuple[int, ...], seconds: Callable[[int], float], best: int, clock: SimulatedClock
 ) -> None:
-    """Sizes so far apart that no disturbance of a timing decides."""
-    assert best_batch(lambda size: lambda: time.sleep(seconds(size)), sizes, CPU).size == best
+    assert best_batch(lambda size: lambda: clock.sleep(seconds(size)), sizes, CPU).size == best
 
 
-def test_a_batch_that_was_disturbed_in_the_quick_search_is_still_found() -> None:
+def test_a_batch_that_was_disturbed_in_the_quick_search_is_still_found(clock: SimulatedClock) -> None:
     """The first three calls of the largest take 0.1 s, as if something else ran, all others 2 ms."""
     largest = itertools.chain([0.1] * 3, itertools.repeat(0.002))
 
     def call(size: int) -> Callable[[], None]:
-        return lambda: time.sleep(next(largest) if size == 256 else 0.002)
+        return lambda: clock.sleep(next(largest) if size == 256 else 0.002)
 
     assert best_batch(call, (1, 16, 256), CPU).size == 256
 
 
-def test_the_search_for_the_best_batch_ends_where_memory_does() -> None:
+def test_the_search_for_the_best_batch_ends_where_memory_does(clock: SimulatedClock) -> None:
     def call(size: int) -> Callable[[], object]:
         def run() -> None:
             if size > 16:
                 raise torch.OutOfMemoryError("no room")
-            time.sleep(0.002)
+            clock.sleep(0.002)
 
         return run
 
