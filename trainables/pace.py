@@ -57,7 +57,8 @@ class Yardstick:
         """The duration of the yardstick now, in seconds."""
         if not self._is_timed:
             return self.usual
-        durations, ends = [], time.perf_counter() + TURN
+        durations: list[float] = []
+        ends = time.perf_counter() + TURN
         with torch.inference_mode(), hardware.threads(self._threads):
             while not durations or time.perf_counter() < ends:  # the process may be held up before the first one
                 start = time.perf_counter()
