@@ -66,6 +66,7 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 settings.register_profile("no deadline", deadline=None)  # timings never decide a test
 settings.load_profile("no deadline")
 
+PATIENCE = 900  # seconds: some machines are ten times as slow as others, and only what hangs takes longer
 Command = Callable[..., tuple[int, str, str]]
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -102,7 +103,7 @@ def s3_server() -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             break
@@ -131,7 +132,7 @@ def run_study() -> Program:
     """Start run_study.py with these arguments in a folder, as a user would; output is captured."""
 
     def run(
-        *arguments: object, cwd: Path, timeout: float = 300, command: tuple[str, ...] = SCRIPT
+        *arguments: object, cwd: Path, timeout: float = PATIENCE, command: tuple[str, ...] = SCRIPT
     ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"COLUMNS": "120"}
         return subprocess.run(

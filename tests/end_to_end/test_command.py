@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND
+from conftest import COMMAND, PATIENCE
 
 pytestmark = pytest.mark.skipif(not COMMAND.exists(), reason="vision-study is not installed in this environment")
 
@@ -15,7 +15,9 @@ pytestmark = pytest.mark.skipif(not COMMAND.exists(), reason="vision-study is no
 def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [str(COMMAND), *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "120"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=False
+    )
 
 
 def test_the_users_own_packages_are_not_imported(tiny_study: Path) -> None:

@@ -45,7 +45,7 @@ AFTER_RAY_STARTS = [
     (["--gpus-per-trial", "64"], "models.scratch_vit.resources: needs 1 CPUs and 64 GPUs"),
     (["--cpus-per-trial", "4096"], "models.scratch_vit.resources: needs 4096 CPUs"),
     (["--results", "file"], "file/tiny: cannot be written"),
-    (["--storage", "nosql://x"], "nosql://x: the ledger cannot be opened"),
+    (["--storage", "nosql://x"], "--storage nosql://x: a ledger lies in sqlite or postgresql, not in nosql"),
     (
         ["--storage", "sqlite:///nowhere/study.db"],
         "the ledger cannot be opened: (sqlite3.OperationalError) unable to open",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Program, one_error
+from conftest import PATIENCE, Program, one_error
 from test_interruptions import kill_when_it_has_done, start
 
 import analysis
@@ -48,7 +48,7 @@ def test_a_killed_study_has_each_engine_of_each_confirmed_trial_once(
     (tmp_path / "two.yaml").write_text(SPACE)
     folder = tmp_path / "results" / "two"
     kill_when_it_has_done(start(tmp_path, "--space", "two.yaml"), folder, epochs_before_the_kill)
-    result = run_study("--name", "two", "--resume", cwd=tmp_path, timeout=600)
+    result = run_study("--name", "two", "--resume", cwd=tmp_path, timeout=PATIENCE)
     assert result.returncode == 0, result.stdout + result.stderr
     rows = pd.read_csv(folder / "engines.csv")
     confirmed = pd.read_csv(folder / "trials.csv").query("phase == 'confirm'")

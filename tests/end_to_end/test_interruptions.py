@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, TINY, Program, one_error
+from conftest import PATIENCE, ROOT, TINY, Program, one_error
 
 LONG = """
 description: enough epochs to be killed in the middle of
@@ -57,7 +57,7 @@ def recorded_epochs(folder: Path) -> int:
 
 
 def wait_for_epochs(process: subprocess.Popen[str], folder: Path, epochs: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while recorded_epochs(folder) < epochs and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
 
@@ -110,7 +110,7 @@ def test_ctrl_c_records_everything_and_says_how_to_go_on_the_lock_keeps_a_second
     assert "another run" in one_error(run_study("--name", "long", "--resume", cwd=tmp_path))
     process.send_signal(signal.SIGCONT)
     process.send_signal(end)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, output
     assert "--resume" in output and "Traceback" not in output
     before = pd.read_csv(folder / "trials.csv")
@@ -131,7 +131,7 @@ def test_ctrl_c_while_the_models_are_timed_ends_as_cleanly(tmp_path: Path) -> No
     lines = iter(process.stdout.readline, "")
     assert any("timing 3 settings" in line for line in lines)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, output
     assert "--name tiny --resume" in output and "Traceback" not in output
 

@@ -18,7 +18,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from conftest import ROOT, TINY, Program, one_error
+from conftest import PATIENCE, ROOT, TINY, Program, one_error
 from test_interruptions import LONG, check_resumed, wait_for_epochs
 
 from analysis.use.export import export
@@ -65,7 +65,7 @@ class Cluster:
 
     def wait_for(self, count: int) -> None:
         """Until the head knows so many living nodes."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._living() == count:
                 return
@@ -82,7 +82,7 @@ class Cluster:
     def stop(self) -> None:
         for process in reversed(self.started):
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
 
 
 def old_torch(folder: Path) -> str:
@@ -250,7 +250,7 @@ def test_a_node_that_joins_later_is_used_but_nothing_is_computed_on_one_that_dif
             assert driver.poll() is None
             time.sleep(0.1)
         bad = cluster.add(cpus=1, path=differ(tmp_path / "other"))
-        driver.wait(timeout=200)
+        driver.wait(timeout=PATIENCE)
     error = (cluster.folder / "output").read_text().splitlines()[-1]
     assert driver.returncode == 2, error
     assert error.startswith("error: node ") and reason in error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 import analysis
 
@@ -34,7 +35,7 @@ def test_is_stored_without_outputs_and_paths(notebook):
 def test_runs_on_a_fresh_study(notebook, tiny_study, monkeypatch):
     monkeypatch.setenv("STUDY", str(tiny_study))
     folder = str(NOTEBOOKS[0].parent)  # where Jupyter starts a notebook
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": folder}}).execute()
     printed = nbformat.writes(notebook)
     assert "digits (scikit-learn)" in printed
     assert "vit_tome" in printed

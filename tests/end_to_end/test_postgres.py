@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import psycopg
 import pytest
-from conftest import ROOT, Program
+from conftest import PATIENCE, ROOT, Program
 from driven_study import Driven, driven
 from small_space import space
 
@@ -183,7 +183,7 @@ def test_two_studies_share_a_database_that_is_restarted(tmp_path: Path, server: 
         time.sleep(0.1)
     server.control("restart", "-m", "immediate")
     for seed, driver in drivers.items():
-        output, _ = driver.communicate(timeout=600)
+        output, _ = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, output
         assert "secret" not in output
         folder = tmp_path / f"driver{seed}" / "results" / "same"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Program, one_error
+from conftest import PATIENCE, ROOT, Program, one_error
 from test_interruptions import LONG, check_resumed, start, wait_for_epochs
 
 from analysis.use.export import export
@@ -31,7 +31,7 @@ def test_a_study_continues_on_another_machine_after_its_own_was_lost(
     process = start(first, "--space", "long.yaml", "--results", s3)
     wait_for_epochs(process, first / "results" / "long", 5)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and f"--results {s3} --resume" in output, output
     before = pd.read_csv(first / "results" / "long" / "trials.csv")
     result = run_study("--name", "long", "--results", s3, "--resume", cwd=second)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 
 ENDLESS = """
 description: more epochs than anyone waits for
@@ -36,7 +36,7 @@ PROGRAM = (sys.executable, str(ROOT / "vision_study.py"))
 
 def ask(*arguments: object, cwd: Path) -> str:
     command = [*PROGRAM, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -61,7 +61,7 @@ def exported(ray_folder: Path) -> str:
     text = ""
     for target in (target for group in listed for target in group["targets"]):
         try:
-            text += urllib.request.urlopen(f"http://{target}/metrics", timeout=10).read().decode()
+            text += urllib.request.urlopen(f"http://{target}/metrics", timeout=PATIENCE).read().decode()
         except OSError:
             continue
     return text
@@ -88,11 +88,11 @@ def test_a_running_study_is_watched_measured_and_stopped(tmp_path: Path, ray_fol
             for pattern in (r"Live page: (\S+)", r"dashboard: (\S+)", r"its token: cat (\S+)\)")
         )
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-        assert 'id="live-state"' in browser.open(page, timeout=60).read().decode()
+        assert 'id="live-state"' in browser.open(page, timeout=PATIENCE).read().decode()
         address = page.partition("?")[0]
 
         def state() -> dict[str, Any]:
-            return json.loads(browser.open(f"{address}progress", timeout=60).read())
+            return json.loads(browser.open(f"{address}progress", timeout=PATIENCE).read())
 
         assert wait_for(lambda: [t for t in state().get("running", []) if t["epoch"] >= 2])
         status = ask("status", "endless", cwd=tmp_path)
@@ -100,10 +100,10 @@ def test_a_running_study_is_watched_measured_and_stopped(tmp_path: Path, ray_fol
         assert "endless,running,search" in ask("list", "--format", "csv", cwd=tmp_path)
 
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{dashboard}/nodes?view=summary", timeout=30)
+            urllib.request.urlopen(f"{dashboard}/nodes?view=summary", timeout=PATIENCE)
         allowed = urllib.request.Request(f"{dashboard}/nodes?view=summary")
         allowed.add_header("Authorization", f"Bearer {Path(token).read_text()}")
-        assert urllib.request.urlopen(allowed, timeout=30).status == 200
+        assert urllib.request.urlopen(allowed, timeout=PATIENCE).status == 200
         assert Path(token).stat().st_mode & 0o777 == 0o600 and not (tmp_path / ".ray").exists()
 
         metrics = wait_for(lambda: text if "ray_study_val_accuracy{" in (text := exported(ray_folder)) else "")
@@ -112,8 +112,10 @@ def test_a_running_study_is_watched_measured_and_stopped(tmp_path: Path, ray_fol
         assert "ray_study_images_per_second{" in metrics
 
         secret = page.partition("token=")[2]
-        browser.open(urllib.request.Request(f"{address}stop", method="POST", headers={"X-Watch": secret}), timeout=60)
-        rest, _ = run.communicate(timeout=120)
+        browser.open(
+            urllib.request.Request(f"{address}stop", method="POST", headers={"X-Watch": secret}), timeout=PATIENCE
+        )
+        rest, _ = run.communicate(timeout=PATIENCE)
         assert run.returncode == 130 and "--name endless --resume" in rest and "Traceback" not in rest
     finally:
         run.kill()
@@ -121,4 +123,4 @@ def test_a_running_study_is_watched_measured_and_stopped(tmp_path: Path, ray_fol
     assert "endless: stopped in the search phase" in ask("status", "endless", cwd=tmp_path)
     assert "epoch 2 of 90000: val_accuracy=" in ask("logs", "endless/scratch_vit-000", cwd=tmp_path)
     with pytest.raises(OSError):
-        browser.open(address, timeout=10)
+        browser.open(address, timeout=PATIENCE)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Command
+from conftest import PATIENCE, ROOT, Command
 
 SPACE = """
 description: one tiny model
@@ -39,7 +39,9 @@ def free_port() -> int:
 
 def call(*arguments: object, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "vision_study.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
 
 
 def test_what_cannot_be_submitted_is_one_line(
@@ -74,7 +76,7 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     head = subprocess.Popen([ray, "start", "--head", *options], env=environment, start_new_session=True, **quiet)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", dashboard)) == 0:
@@ -83,7 +85,7 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
         yield f"http://127.0.0.1:{dashboard}", environment
     finally:
         head.terminate()
-        head.wait(60)
+        head.wait(PATIENCE)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -130,7 +132,7 @@ def test_a_submitted_study_is_stopped_by_its_name_and_goes_on(
     epochs = study / "epochs.csv"
 
     def wait_until(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + PATIENCE
         while not holds():
             assert time.monotonic() < deadline, call("logs", first, "--cluster", url, **where)
             time.sleep(0.5)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import PATIENCE
 from PIL import Image
 
 import analysis
@@ -73,7 +74,7 @@ def study(run_study: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def ask(*arguments: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "analysis", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=given, timeout=120, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=given, timeout=PATIENCE, check=False)
 
 
 def test_tables_have_the_columns_of_the_task(study: tuple[Path, str]) -> None:
@@ -236,7 +237,7 @@ def test_the_notebook_runs_on_the_study(study: tuple[Path, str], monkeypatch: py
     path = Path(analysis.__file__).parent / "notebooks" / "translation.ipynb"
     monkeypatch.setenv("STUDY", str(study[0]))
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(path.parent)}}).execute()
     printed = nbformat.writes(notebook)
     assert "text (200 training pairs)" in printed and "beam 5" in printed and "image/png" in printed
 
@@ -252,7 +253,7 @@ def test_a_killed_study_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Pa
     with (tmp_path / "out").open("w") as out:
         program = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=out, start_new_session=True)
     checkpoint = tmp_path / "results" / "killed" / "checkpoints" / "tiny-000.pt"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from conftest import PATIENCE
 from safetensors.torch import save_file
 
 import models
@@ -124,7 +125,7 @@ def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

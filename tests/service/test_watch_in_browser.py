@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 from driven_study import TRACEBACK, driven
 from fake_study import HOSTILE
 
@@ -46,7 +47,7 @@ def test_the_page_keeps_up_with_the_study(tmp_path: Path, browser: Any, monkeypa
 
     monkeypatch.setattr(page, "MIN_PAUSE", 0.0)
     monkeypatch.setattr(page, "SHARE", 1.0)
-    wait = WebDriverWait(browser, 60)
+    wait = WebDriverWait(browser, PATIENCE)
     with driven(tmp_path / "mine") as study, Server(StudyFolder(tmp_path / "mine")) as server:
         study.ledger.finish(bad := study.ask(), "failed", error=HOSTILE, traceback=HOSTILE)
         tables.write(study.ledger, FACTS)

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 from rich.console import Console
 
 from record.errors import UserError
@@ -60,7 +60,7 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
         time.sleep(0.5)
     yield psutil.Process(head.pid)
     head.terminate()  # and what it started with it; `ray stop` would end every Ray of this machine
-    head.wait(timeout=60)
+    head.wait(timeout=PATIENCE)
 
 
 def training_now(head: psutil.Process) -> set[str]:

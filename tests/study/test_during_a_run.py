@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
@@ -112,7 +113,7 @@ def test_a_log_says_how_far_the_running_trials_are_where_nothing_else_was_printe
         running = ask(ledger)
         ledger.record(running, {"epoch": 1, "val_accuracy": 0.5})
         with View(Console(file=output, width=40), ledger, stage, SearchProposals(ledger), quiet_seconds=0.01):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while not output.getvalue() and time.monotonic() < deadline:
                 time.sleep(0.01)
     line = output.getvalue().splitlines()[0][9:]  # not wrapped
