@@ -76,8 +76,8 @@ def opened(browser: Any, folder: Path) -> Any:
     return open_page
 
 
-def drawn(browser: Any, seconds: float = PATIENCE) -> None:
-    until = time.monotonic() + seconds
+def drawn(browser: Any) -> None:
+    until = time.monotonic() + PATIENCE
     script = "return [...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg') && p.data)"
     while not browser.execute_script(script):
         assert time.monotonic() < until, "the figures were not drawn"
