@@ -159,6 +159,7 @@ class Run:
 def opened(session: Session) -> Iterator[Run]:
     """Ray, the study folder and the ledger, for the time of a run; the tables are up to date when it ends."""
     options = session.options
+    _check_places(options)  # before the seconds that Ray takes
     cluster.connect(options.address, session.console, show_logs=_logs_steps(session.spec))
     try:
         spec = _fit_to_cluster(session)
@@ -239,10 +240,15 @@ def rehearse(session: Session) -> None:
 
     Raises UserError as the run would.
     """
-    options, path = session.options, session.options.folder.path
-    cluster.check_address(options.address)
-    if options.address is None:  # what a cluster has, only Ray knows
+    cluster.check_address(session.options.address)
+    if session.options.address is None:  # what a cluster has, only Ray knows
         _fit_to_cluster(session)
+    _check_places(session.options)
+
+
+def _check_places(options: Options) -> None:
+    """Raise UserError where the study folder or the ledger cannot be written or is in use. Leaves nothing behind."""
+    path = options.folder.path
     absent = missing_folders(path)
     try:
         with _writing(options.folder):

@@ -40,17 +40,21 @@ BEFORE_RAY = [
     (["--name", "a/b"], "--name"),
     (["--set", "learn_from=[results/nowhere]"], "tiny.yaml: learn_from.0: results/nowhere: no such folder"),
     (["--set", "phases=[confirm]", "--set", "objectives=[val_accuracy]"], "add search"),
-]
-AFTER_RAY_STARTS = [
-    (["--gpus-per-trial", "64"], "models.scratch_vit.resources: needs 1 CPUs and 64 GPUs"),
-    (["--cpus-per-trial", "4096"], "models.scratch_vit.resources: needs 4096 CPUs"),
     (["--results", "file"], "file/tiny: cannot be written"),
     (["--storage", "nosql://x"], "--storage nosql://x: a ledger lies in sqlite or postgresql, not in nosql"),
+    (
+        ["--storage", "postgresql+psycopg://me:secret@127.0.0.1:1/studies"],
+        "postgresql+psycopg://me@127.0.0.1:1/studies: the ledger cannot",
+    ),
     (
         ["--storage", "sqlite:///nowhere/study.db"],
         "the ledger cannot be opened: (sqlite3.OperationalError) unable to open",
     ),
     (["--storage", "sqlite:///file"], "the ledger cannot be opened: (sqlite3.DatabaseError) file is not a database"),
+]
+AFTER_RAY_STARTS = [
+    (["--gpus-per-trial", "64"], "models.scratch_vit.resources: needs 1 CPUs and 64 GPUs"),
+    (["--cpus-per-trial", "4096"], "models.scratch_vit.resources: needs 4096 CPUs"),
 ]
 
 
