@@ -4,45 +4,18 @@ import base64
 import itertools
 import json
 import re
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PATIENCE
+from conftest import waiting
 from fake_study import HOSTILE, confirmed_study, trial_row
 
 import analysis
 from analysis.read.candidates import choices, front
 from analysis.tell.report import write_report
-
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    from selenium.webdriver.chrome.service import Service
-
-    driving = selenium.Chrome(options=options, service=Service(driver))
-    yield driving
-    driving.quit()
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +50,8 @@ def opened(browser: Any, folder: Path) -> Any:
 
 
 def drawn(browser: Any) -> None:
-    until = time.monotonic() + PATIENCE
     script = "return [...document.querySelectorAll('.plot')].every(p => p.querySelector('.main-svg') && p.data)"
-    while not browser.execute_script(script):
-        assert time.monotonic() < until, "the figures were not drawn"
-        time.sleep(0.05)
+    waiting(browser).until(lambda _: browser.execute_script(script), "the figures were not drawn")
 
 
 def trace(browser: Any, script: str) -> Any:
@@ -127,10 +97,8 @@ def test_a_real_pointer_hovers_too(opened: Any) -> None:
     browser = opened()
     point = browser.find_elements("css selector", "#accuracy_vs_speed .scatterlayer .point")[-1]
     ActionChains(browser).move_to_element(point).perform()
-    until = time.monotonic() + PATIENCE
-    while trace(browser, "plot.querySelectorAll('.hoverlayer .hovertext').length") != 1:
-        assert time.monotonic() < until, "nothing is told of the point"
-        time.sleep(0.05)
+    told = "plot.querySelectorAll('.hoverlayer .hovertext').length"
+    waiting(browser).until(lambda _: trace(browser, told) == 1, "nothing is told of the point")
 
 
 def test_names_from_the_study_are_text_in_the_picture(opened: Any) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PATIENCE
+from conftest import waiting
 from driven_study import TRACEBACK, driven
 from fake_study import HOSTILE
 
@@ -21,33 +19,12 @@ from study import tables
 from study.costs import DataFacts
 
 FACTS = DataFacts("digits", 1000, 200, 300)
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    from selenium.webdriver.chrome.service import Service
-
-    driving = selenium.Chrome(options=options, service=Service(driver))
-    yield driving
-    driving.quit()
 
 
 def test_the_page_keeps_up_with_the_study(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
     monkeypatch.setattr(page, "MIN_PAUSE", 0.0)
     monkeypatch.setattr(page, "SHARE", 1.0)
-    wait = WebDriverWait(browser, PATIENCE)
+    wait = waiting(browser)
     with driven(tmp_path / "mine") as study, Server(StudyFolder(tmp_path / "mine")) as server:
         study.ledger.finish(bad := study.ask(), "failed", error=HOSTILE, traceback=HOSTILE)
         tables.write(study.ledger, FACTS)
