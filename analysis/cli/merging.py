@@ -1,7 +1,7 @@
 """The verbs that look at token merging in a trained model: merges, tome-sweep.
 
 python -m analysis merges results/digits_compare --trial best
-python -m analysis tome-sweep results/digits_compare --trial vit_tome-002 --ratios 0,0.2,0.4,0.6
+python -m analysis tome-sweep results/digits_compare --trial vit-002 --ratios 0,0.2,0.4,0.6
 """
 
 from pathlib import Path
