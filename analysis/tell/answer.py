@@ -45,8 +45,9 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
     """One answer per candidate that meets a need; `intervals` and `pairs` as weigh/comparison.py computes them.
 
     Candidates are chosen by validation accuracy and described by the test split, which chooses nothing but that a model
-    has learnt something. Where the space has limits, they are those that hold them, or may, if there are any. Empty where
-    no trial has finished or none has learnt: `not_learnt` says so.
+    has learnt something, and that none stands for balance or speed which another beats in both there. Where the space has
+    limits, they are those that hold them, or may, if there are any. Empty where no trial has finished or none has learnt:
+    `not_learnt` says so.
     """
     rows, accuracy = recommendable(study)
     words, speed_column = terms(study), speed(study)
@@ -54,11 +55,12 @@ def answers(study: Study, intervals: pd.DataFrame, pairs: pd.DataFrame) -> list[
     if rows.empty:
         return []
     best = most_accurate(rows, by, speed_column)
+    unbeaten = front(rows, accuracy, speed_column)
     picks = {
         "Most accurate": best,
         "Fastest within 1 point of the best": fastest_within(rows, words.point, by, speed_column),
-        "Best balance (knee of the front)": knee(rows, by, speed_column),
-        "Fastest on the front": front(rows, by, speed_column).tail(1),
+        "Best balance (knee of the front)": knee(unbeaten, by, speed_column),
+        "Fastest on the front": front(unbeaten, by, speed_column).tail(1),
     }
     top = best.iloc[0].to_dict()
     needs: dict[Any, list[str]] = {}

@@ -33,6 +33,22 @@ def test_what_would_tell_two_candidates_apart(tmp_path: Path, seeds: float, imag
     assert best.sentences[-1].startswith(sentence)
 
 
+def test_no_candidate_stands_for_balance_that_another_beats_on_new_images(tmp_path: Path) -> None:
+    """In validation vit_tome is the knee between vit and resnet18; on the test split resnet18 is better and faster."""
+    folder = confirmed_study(tmp_path / "s")
+
+    def met() -> dict[str, str]:
+        study = analysis.load(folder)
+        return {need: a.trial for a in answers(study, intervals(study), comparisons(study)) for need in a.needs}
+
+    assert met()["Best balance (knee of the front)"] == "vit_tome-000"
+    trials = pd.read_csv(folder / "trials.csv")
+    tested = trials.loc[trials["model"] == "resnet18", "test_accuracy"].mean()
+    trials.loc[(trials["model"] == "vit_tome") & (trials["phase"] == "confirm"), "test_accuracy"] = tested - 0.01
+    trials.to_csv(folder / "trials.csv", index=False)
+    assert met().get("Best balance (knee of the front)") != "vit_tome-000"
+
+
 def test_an_answer_is_in_the_terms_of_its_task(tmp_path: Path) -> None:
     rows = [trial_row("vit-000", 0.75, 100.0, dropout=0.1), trial_row("vit-001", 0.7375, 250.0, dropout=0.2)]
     folder = write_tables(tmp_path, rows, quality="bleu")
